@@ -1,0 +1,56 @@
+"""fallline: dense neural networks trained by gradient descent.
+
+Each public name is loaded when it is first used, so `import fallline` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fallline import activations, losses, metrics, optimizers, schedules
+    from fallline.descent import Gradient, Run, descend, gradient
+    from fallline.errors import DataError, DivergenceWarning, FalllineError, ModelFileError, ParameterError
+    from fallline.listeners import EarlyStopping, History, Listener
+    from fallline.network import Network
+    from fallline.optimizers import SGD, Adam, AdamW, RMSprop
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Adam": "optimizers",
+    "AdamW": "optimizers",
+    "DataError": "errors",
+    "DivergenceWarning": "errors",
+    "EarlyStopping": "listeners",
+    "FalllineError": "errors",
+    "Gradient": "descent",
+    "History": "listeners",
+    "Listener": "listeners",
+    "ModelFileError": "errors",
+    "Network": "network",
+    "ParameterError": "errors",
+    "RMSprop": "optimizers",
+    "Run": "descent",
+    "SGD": "optimizers",
+    "descend": "descent",
+    "gradient": "descent",
+}
+_ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")
+
+__all__ = sorted([*_HOME, *_ROOMS])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"fallline.{name}")
+    if name in _HOME:
+        value = getattr(import_module(f"fallline.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fallline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,161 @@
+"""What passes between a descent and an engine: the plan, the data, and what a slice of steps gives back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fallline.errors import DataError
+from fallline.losses import Loss
+from fallline.network import Layer, Network
+from fallline.optimizers import StepRule
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything an engine must know to train, but for the parameters, the data and the learning rates.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    loss : Loss
+    optimizer : StepRule
+    batch_size : int
+        Rows in a batch; the last batch of an epoch takes what is left.
+    shuffle : bool
+        Visit the rows in a new order each epoch.
+    seed : int
+        Of the orders and the dropout masks.
+    starts : tuple of int
+        Number of each start, which its dropout masks depend on.
+    l1, l2 : float
+        Penalties `l1 * sum |W|` and `l2 / 2 * sum W^2`, over all weights, added to the loss.
+    dropout : tuple of float
+        Share of neurons dropped after each hidden layer.
+    clip_norm : float
+        Longest gradient; 0 means no clipping.
+    """
+
+    layers: tuple[Layer, ...]
+    loss: Loss
+    optimizer: StepRule
+    batch_size: int = 1
+    shuffle: bool = True
+    seed: int = 0
+    starts: tuple[int, ...] = (0,)
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: tuple[float, ...] = ()
+    clip_norm: float = 0.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to train or to measure on, as engines take them: one dtype, C order.
+
+    Attributes
+    ----------
+    X : array of shape (n, n_in)
+    Y : array of shape (n, n_targets)
+    weight : array of shape (n,)
+        Of each row, 0 or more; ones where the user gave none.
+    """
+
+    X: Array
+    Y: Array
+    weight: Array
+
+    @classmethod
+    def of(
+        cls, network: Network, loss: Loss, X: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None = None
+    ) -> Data:
+        """Check what a user gave and convert it for this network and loss; DataError says what does not fit."""
+        rows = network.inputs(X)
+        Y = loss.targets(y, network.layer_sizes[-1], network.dtype)
+        if len(rows) != len(Y):
+            raise DataError(f"X has {len(rows)} rows, but y has {len(Y)}")
+        if not len(rows):
+            raise DataError("there are no rows; give at least one")
+        if weight is None:
+            return cls(rows, Y, np.ones(len(rows), dtype=network.dtype))
+        w = np.ascontiguousarray(weight, dtype=network.dtype)
+        if w.shape != (len(rows),):
+            raise DataError(f"sample_weight has shape {w.shape}; it must be ({len(rows)},), one weight a row")
+        if not np.isfinite(w).all() or (w < 0).any() or w.sum() <= 0:
+            raise DataError("sample_weight must be finite numbers, 0 or more, and not all 0")
+        return cls(rows, Y, w)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What some steps gave, for each of K starts.
+
+    Attributes
+    ----------
+    n_steps : int
+        Steps that were taken.
+    loss_sum : array of shape (K,)
+        Sum over the steps of the batch's weight times its loss, penalties left out.
+    weight_sum : float
+        Sum of the batches' weights; `loss_sum / weight_sum` is the mean loss.
+    gradient_norm : array of shape (K,)
+        Norm of the gradient, penalties included, before clipping, in the last step of the last epoch that was
+        completed; NaN before.
+    diverged_step : array of shape (K,)
+        Number, from 0, of the step whose loss was not finite, after which the start stands still; -1 if none.
+    """
+
+    n_steps: int
+    loss_sum: Array
+    weight_sum: float
+    gradient_norm: Array
+    diverged_step: Array
+
+
+class Session(ABC):
+    """A descent under way in an engine: K networks' parameters, the rule's state, and the data."""
+
+    @abstractmethod
+    def run(self, learning_rates: Array, seconds: float) -> Slice:
+        """Take one step for each learning rate, or as many as fit in some seconds (one at least).
+
+        Parameters
+        ----------
+        learning_rates : array of float64, shape (n_steps,)
+        seconds : float
+        """
+
+    @abstractmethod
+    def parameters(self) -> Array:
+        """A copy of the parameters, shape `(K, P)`."""
+
+
+class Engine(ABC):
+    """What computes; each subclass is final."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
+        """Begin a descent from parameters of shape `(K, P)`, which are copied."""
+
+    @abstractmethod
+    def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
+        """Output of shape `(n, n_out)` for rows X of shape `(n, n_in)`, parameters of shape `(P,)`."""
+
+    @abstractmethod
+    def loss(self, plan: Plan, parameters: Array, data: Data) -> float:
+        """Weighted mean loss, without penalties and dropout, of parameters of shape `(P,)`."""
+
+    @abstractmethod
+    def gradient(self, plan: Plan, parameters: Array, data: Data, step: int = 0) -> tuple[float, Array]:
+        """Loss, penalties included, and its gradient of shape `(P,)`, all rows in one batch.
+
+        Where the plan has dropout the masks are those of step `step` and of the plan's first start.
+        """

@@ -1,0 +1,202 @@
+"""The reference engine: forward, backpropagation and descent in NumPy, written to be read.
+
+A network is a chain of layers. Going forward each layer multiplies what comes in by its weights, adds its bias and
+activates. The loss at the end says how wrong the output is. Backpropagation walks the chain the other way: knowing how
+the loss changes with what a layer gave, the chain rule tells how it changes with the layer's weights, its bias, and with
+what came in, which is what the layer before gave. So one walk forward and one walk back give the whole gradient, and a
+step against it makes the loss smaller. `native/core/network.cpp` does the same, faster; tests hold the two together.
+
+Letters are those of docs/notation.md: n rows in a batch, W[l] of shape (n_in, n_out), Z before and A after activation,
+dZ the gradient of the batch's loss for Z.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fallline import philox
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice
+from fallline.network import Layer, views
+
+Array = npt.NDArray[Any]
+
+
+def backpropagation(
+    plan: Plan, parameters: Array, data: Data, masks: list[Array] | None = None
+) -> tuple[float, Array]:
+    """Loss of one batch, penalties left out, and its gradient for every weight and bias.
+
+    Parameters
+    ----------
+    plan : Plan
+    parameters : array of shape (P,)
+    data : Data
+        The batch: X of shape (n, n_in), Y of shape (n, n_targets), weight of shape (n,).
+    masks : list of arrays of shape (n, n_out_l), optional
+        Dropout: what each hidden layer's A is multiplied by.
+
+    Returns
+    -------
+    loss : float
+    gradient : array of shape (P,)
+    """
+    layers, last = plan.layers, len(plan.layers) - 1
+    W, b = views(layers, parameters)
+    gradient = np.empty_like(parameters)
+    dW, db = views(layers, gradient)
+
+    # Forward: times the weights, add the bias, activate. Remember what each layer took in and what it gave.
+    taken, Z, A = [], [], []
+    values = data.X  # (n, n_in)
+    for l, layer in enumerate(layers):
+        taken.append(values)
+        Z.append(values @ W[l] + b[l])  # (n, n_out)
+        A.append(layer.activation.value(Z[l]))  # (n, n_out)
+        values = A[l] if l == last or masks is None else A[l] * masks[l]
+
+    # Loss: the weighted mean over the rows, and how it changes with the last Z.
+    share = _shares(data.weight)  # (n,), sums to 1
+    losses, dZ = plan.loss.value_and_gradient(Z[last], A[last], data.Y, layers[last].activation)
+    dZ = share[:, None] * dZ  # (n, n_out)
+
+    # Backward: from Z = A_prev @ W + b follow dW, db and dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
+    for l in range(last, -1, -1):
+        dW[l][...] = taken[l].T @ dZ  # (n_in, n) @ (n, n_out)
+        db[l][...] = dZ.sum(axis=0)
+        if l > 0:
+            dA = dZ @ W[l].T  # (n, n_out) @ (n_out, n_in)
+            if masks is not None:
+                dA = dA * masks[l - 1]
+            dZ = layers[l - 1].activation.backward(dA, Z[l - 1], A[l - 1])
+    return float(share @ losses), gradient
+
+
+def penalty(plan: Plan, parameters: Array, gradient: Array) -> float:
+    """L1 and L2 penalty of all weights, `l1 * sum |W| + l2 / 2 * sum W^2`; its gradient is added to `gradient`."""
+    value = 0.0
+    for W, dW in zip(views(plan.layers, parameters)[0], views(plan.layers, gradient)[0], strict=True):
+        value += plan.l1 * float(np.abs(W).sum()) + 0.5 * plan.l2 * float((W * W).sum())
+        dW += plan.l1 * np.sign(W) + plan.l2 * W
+    return value
+
+
+def dropout_masks(plan: Plan, X: Array, step: int, start: int) -> list[Array] | None:
+    """Masks of a step for each hidden layer, shape (n, n_out_l) each, or None where the plan drops nothing."""
+    if not any(plan.dropout):
+        return None
+    return [
+        philox.dropout_mask((len(X), layer.n_out), rate, plan.seed, step, l, start).astype(X.dtype)
+        for l, (layer, rate) in enumerate(zip(plan.layers[:-1], plan.dropout, strict=True))
+    ]
+
+
+def _shares(weight: Array) -> Array:
+    """Each row's share of the batch's weight, shape (n,); zeros where the whole batch weighs nothing."""
+    total = weight.sum()
+    return weight / total if total > 0 else np.zeros_like(weight)
+
+
+class ReferenceSession(Session):
+    """K networks going down together, one step at a time."""
+
+    def __init__(self, plan: Plan, parameters: Array, data: Data) -> None:
+        self.plan, self.data = plan, data
+        self.theta = parameters.copy()  # (K, P)
+        self.state = [plan.optimizer.init_state(theta) for theta in self.theta]
+        self.step = 0
+        self.diverged = np.full(len(self.theta), -1)
+        self.gradient_norm = np.full(len(self.theta), np.nan)
+
+    def run(self, learning_rates: Array, seconds: float) -> Slice:
+        """Steps against the gradient; see `Session.run`."""
+        loss_sum, weight_sum, n_steps = np.zeros(len(self.theta)), 0.0, 0
+        deadline = time.perf_counter() + seconds
+        for learning_rate in learning_rates:
+            batch, ends_epoch = self._batch()
+            weight = float(batch.weight.sum(dtype=np.float64))
+            weight_sum += weight
+            for k in np.flatnonzero(self.diverged < 0):
+                loss_sum[k] += weight * self._take_step(k, batch, float(learning_rate), ends_epoch)
+            self.step += 1
+            n_steps += 1
+            if time.perf_counter() > deadline:
+                break
+        return Slice(n_steps, loss_sum, weight_sum, self.gradient_norm.copy(), self.diverged.copy())
+
+    def parameters(self) -> Array:
+        """A copy of the parameters, shape (K, P)."""
+        return self.theta.copy()
+
+    def _batch(self) -> tuple[Data, bool]:
+        """The rows of this step, and whether they end the epoch."""
+        X, Y, weight = self.data.X, self.data.Y, self.data.weight
+        n, size = len(X), self.plan.batch_size
+        epoch, place = divmod(self.step, -(-n // size))
+        if place == 0 and self.plan.shuffle:
+            self.order = philox.row_order(n, self.plan.seed, epoch)
+        if not self.plan.shuffle:
+            self.order = np.arange(n)
+        rows = self.order[place * size : (place + 1) * size]
+        return Data(X[rows], Y[rows], weight[rows]), (place + 1) * size >= n
+
+    def _take_step(self, k: int, batch: Data, learning_rate: float, ends_epoch: bool) -> float:
+        """One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite."""
+        plan, theta = self.plan, self.theta[k]
+        masks = dropout_masks(plan, batch.X, self.step, plan.starts[k])
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss, gradient = backpropagation(plan, theta, batch, masks)
+        if not math.isfinite(loss):
+            self.diverged[k] = self.step
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            if plan.l1 or plan.l2:
+                penalty(plan, theta, gradient)
+            if ends_epoch or plan.clip_norm:
+                norm = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
+                if ends_epoch:
+                    self.gradient_norm[k] = norm
+                if plan.clip_norm and norm > plan.clip_norm:
+                    gradient *= plan.clip_norm / norm
+            if plan.optimizer.weight_decay:
+                for W in views(plan.layers, theta)[0]:
+                    W *= 1 - learning_rate * plan.optimizer.weight_decay
+            plan.optimizer.update(theta, gradient, self.state[k], learning_rate, self.step + 1)
+        return loss
+
+
+class ReferenceEngine(Engine):
+    """NumPy, float32 or float64: slow, plain, and what every other engine is tested against."""
+
+    name = "reference"
+
+    def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
+        """Begin a descent; see `Engine.session`."""
+        return ReferenceSession(plan, parameters, data)
+
+    def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
+        """Forward, remembering nothing; see `Engine.predict`."""
+        A = X
+        for layer, W, b in zip(layers, *views(layers, parameters), strict=True):
+            A = layer.activation.value(A @ W + b)
+        return A
+
+    def loss(self, plan: Plan, parameters: Array, data: Data) -> float:
+        """Forward to the loss; see `Engine.loss`."""
+        W, b = views(plan.layers, parameters)
+        A = self.predict(plan.layers[:-1], parameters, data.X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = A @ W[-1] + b[-1]
+            output = plan.layers[-1].activation
+            losses, _ = plan.loss.value_and_gradient(Z, output.value(Z), data.Y, output)
+        return float(_shares(data.weight) @ losses)
+
+    def gradient(self, plan: Plan, parameters: Array, data: Data, step: int = 0) -> tuple[float, Array]:
+        """Backpropagation over all rows; see `Engine.gradient`."""
+        masks = dropout_masks(plan, data.X, step, plan.starts[0])
+        loss, gradient = backpropagation(plan, parameters, data, masks)
+        return loss + penalty(plan, parameters, gradient), gradient

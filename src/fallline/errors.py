@@ -1,0 +1,32 @@
+"""What can go wrong, as types: every message is one line that says what, where, and what would be right."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FalllineError(Exception):
+    """Base of every error that fallline raises on purpose."""
+
+
+class DataError(FalllineError, ValueError):
+    """The data cannot be used as they are; the message names the place (file, line, column, value)."""
+
+
+class ParameterError(FalllineError, ValueError):
+    """A setting is outside its range or unknown; the message names it, its value and what is allowed."""
+
+
+class ModelFileError(FalllineError, ValueError):
+    """A model file is truncated, foreign or of a newer format."""
+
+
+class DivergenceWarning(UserWarning):
+    """A descent ended because its loss was no longer a finite number; the last good parameters were kept."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, and all that are known."""
+    names = sorted(known)
+    near = get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"{hint} choose from {', '.join(names)}"

@@ -1,0 +1,348 @@
+"""Losses (cost functions): how wrong the last layer is. One record each: value and gradient together, source.
+
+Every loss is computed from Z, the values *before* the last activation, so nothing is clipped and nothing overflows. The
+loss of one row is the mean over its outputs, as in PyTorch and scikit-learn, but for two that the books define as sums:
+`Quadratic` (Nielsen's half of the summed squares) and `CategoricalCrossEntropy`. The loss of a batch is the weighted
+mean over its rows.
+
+Likelihood losses apply their own link where the network's output is `identity`: binary cross-entropy then takes Z for
+log-odds, categorical cross-entropy for unnormalised log-probabilities, Poisson for the logarithm of the rate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fallline.activations import Activation, log_softmax, sigmoid, softmax, softplus
+from fallline.errors import DataError, ParameterError, did_you_mean
+
+Array = npt.NDArray[Any]
+
+
+class Loss(ABC):
+    """What all losses share; each subclass is final.
+
+    Attributes
+    ----------
+    name : str
+        The name that users type.
+    source : str
+        Paper or book.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        """Loss of each row and its gradient for that row's Z.
+
+        Parameters
+        ----------
+        Z, A : array of shape (n, n_out)
+            The last layer before and after its activation.
+        Y : array of shape (n, n_targets)
+            Targets, as `targets` returns them.
+        output : Activation
+            The last layer's activation: identity, sigmoid or softmax.
+
+        Returns
+        -------
+        value : array of shape (n,)
+        dZ : array of shape (n, n_out)
+        """
+
+    def targets(self, y: npt.ArrayLike, n_out: int, dtype: npt.DTypeLike) -> Array:
+        """Targets as a matrix, checked against the network.
+
+        Parameters
+        ----------
+        y : array of shape (n,) or (n, n_targets)
+            Numbers; or whole numbers `0 .. n_out - 1`, shape (n,), which mean classes where the network has several
+            outputs.
+        n_out : int
+            Outputs of the network.
+        dtype : numpy dtype
+            Of the result.
+
+        Returns
+        -------
+        Y : array of shape (n, n_targets)
+
+        Raises
+        ------
+        DataError
+            The shape or the values of `y` do not fit the loss and the network.
+        """
+        y = np.asarray(y)
+        if y.dtype.kind not in "fiub":
+            raise DataError(f"y holds {y.dtype} values; the losses take numbers, or classes as whole numbers from 0")
+        n_targets = self._n_targets(n_out)
+        if y.ndim == 1 and n_targets > 1 and y.dtype.kind in "iu":
+            Y = _one_hot(y, n_targets, dtype)
+        else:
+            Y = (y[:, None] if y.ndim == 1 else y).astype(dtype)
+        if Y.ndim != 2 or Y.shape[1] != n_targets:
+            raise DataError(
+                f"y has shape {y.shape}, but {self.name} with {n_out} outputs takes (n, {n_targets})"
+                + (" or classes as whole numbers of shape (n,)" if n_targets > 1 else " or (n,)")
+            )
+        if not np.isfinite(Y).all():
+            row = int(np.argwhere(~np.isfinite(Y))[0][0])
+            raise DataError(f"y has {y[row]} in row {row}; targets must be finite numbers")
+        return np.ascontiguousarray(self._checked(Y))
+
+    def _n_targets(self, n_out: int) -> int:
+        """Columns of Y for a network with `n_out` outputs."""
+        return n_out
+
+    def _checked(self, Y: Array) -> Array:
+        """Y after the loss's own checks and changes."""
+        return Y
+
+
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """Mean over the outputs of `(A - Y)^2`."""
+
+    name = "squared_error"
+    source = "Legendre 1805; Gauss 1809"
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        error = A - Y
+        return (error * error).mean(axis=1), output.backward(2 * error / A.shape[1], Z, A)
+
+
+@dataclass(frozen=True)
+class Quadratic(Loss):
+    """Half the sum over the outputs of `(A - Y)^2`."""
+
+    name = "quadratic"
+    source = "Nielsen 2015, Neural Networks and Deep Learning, equation 26"
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        error = A - Y
+        return 0.5 * (error * error).sum(axis=1), output.backward(error, Z, A)
+
+
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """Mean over the outputs of `|A - Y|`; the gradient at 0 is 0."""
+
+    name = "absolute_error"
+    source = "Laplace 1774"
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        error = A - Y
+        return np.abs(error).mean(axis=1), output.backward(np.sign(error) / A.shape[1], Z, A)
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """Mean over the outputs of `error^2 / 2` up to `delta`, `delta (|error| - delta / 2)` beyond.
+
+    Parameters
+    ----------
+    delta : float
+        Where the parabola turns into a line, in the units of the target; positive.
+    """
+
+    delta: float = 1.0
+    name = "huber"
+    source = "Huber 1964"
+
+    def __post_init__(self) -> None:
+        if not self.delta > 0:
+            raise ParameterError(f"huber's delta is {self.delta}; it must be positive")
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        error = A - Y
+        inside = np.clip(error, -self.delta, self.delta)
+        value = inside * (error - 0.5 * inside)
+        return value.mean(axis=1), output.backward(inside / A.shape[1], Z, A)
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """Pinball loss, several quantiles at once.
+
+    The outputs of one target stand together: output `t * len(quantiles) + q` is quantile q of target t. The loss is the
+    mean over the outputs of `max(p (Y - A), (p - 1) (Y - A))`; the gradient where A equals Y is 0.
+
+    Parameters
+    ----------
+    quantiles : tuple of float
+        Each between 0 and 1.
+    """
+
+    quantiles: tuple[float, ...] = (0.5,)
+    name = "quantile"
+    source = "Koenker & Bassett 1978"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quantiles", tuple(float(p) for p in self.quantiles))
+        if not self.quantiles or not all(0 < p < 1 for p in self.quantiles):
+            raise ParameterError(f"quantiles are {self.quantiles}; each must lie between 0 and 1")
+
+    def _n_targets(self, n_out: int) -> int:
+        if n_out % len(self.quantiles):
+            raise ParameterError(f"{len(self.quantiles)} quantiles need a multiple of that many outputs, not {n_out}")
+        return n_out // len(self.quantiles)
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        error = np.repeat(Y, len(self.quantiles), axis=1) - A
+        p = np.tile(np.asarray(self.quantiles, dtype=A.dtype), Y.shape[1])
+        value = np.maximum(p * error, (p - 1) * error)
+        dA = np.where(error > 0, -p, np.where(error < 0, 1 - p, 0)).astype(A.dtype)
+        return value.mean(axis=1), output.backward(dA / A.shape[1], Z, A)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """Mean over the outputs of `A - Y log(A)`, without the term that depends on Y alone; Y is a count or a rate."""
+
+    name = "poisson"
+    source = "McCullagh & Nelder 1989, Generalized Linear Models"
+
+    def _checked(self, Y: Array) -> Array:
+        if (Y < 0).any():
+            raise DataError(f"y has {Y[Y < 0][0]:g}; the poisson loss takes counts or rates, 0 or more")
+        return Y
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        n_out = A.shape[1]
+        if output.name == "identity":
+            rate, log_rate = np.exp(Z), Z
+            dZ = rate - Y
+        elif output.name == "sigmoid":
+            rate, log_rate = A, -softplus(-Z)
+            dZ = (A - Y) * sigmoid(-Z)
+        else:
+            rate, log_rate = A, log_softmax(Z)
+            dZ = (A - Y) - A * (A - Y).sum(axis=1, keepdims=True)
+        return (rate - Y * log_rate).mean(axis=1), dZ / n_out
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """Mean over the outputs of `-Y log(p) - (1 - Y) log(1 - p)`; Y lies between 0 and 1, one column a question."""
+
+    name = "binary_cross_entropy"
+    source = "Bishop 2006, Pattern Recognition and Machine Learning, equation 5.21"
+
+    def _checked(self, Y: Array) -> Array:
+        return _between_0_and_1(Y, self.name)
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        n_out = A.shape[1]
+        if output.name != "softmax":
+            return (softplus(Z) - Y * Z).mean(axis=1), (sigmoid(Z) - Y) / n_out
+        log_p = log_softmax(Z)
+        log_q = _log_all_but(Z, log_p)  # log(1 - p), shape (n, n_out)
+        value = -(Y * log_p + (1 - Y) * log_q)
+        # dp_j / dZ_i = p_i (1[i=j] - p_j); p_i / (1 - p_j) <= 1 for i != j, so each ratio is formed as one exponential
+        n, k = Z.shape
+        ratio = np.exp(np.where(np.eye(k, dtype=bool), -np.inf, log_p[:, :, None] - log_q[:, None, :]))
+        p = np.exp(log_p)
+        dZ = -Y * np.exp(log_q) + (1 - Y) * p
+        dZ += p * (Y.sum(axis=1, keepdims=True) - Y) - np.einsum("nij,nj->ni", ratio, (1 - Y) * p)
+        return value.mean(axis=1), dZ / n_out
+
+
+@dataclass(frozen=True)
+class CategoricalCrossEntropy(Loss):
+    """`-sum over the classes of Y log(p)`; each row of Y holds the probabilities of the classes.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        Share of each row of Y that is spread evenly over the classes; from 0 up to, not including, 1.
+    """
+
+    label_smoothing: float = 0.0
+    name = "categorical_cross_entropy"
+    source = "Bishop 2006, equation 5.24; label smoothing: Szegedy et al. 2016"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ParameterError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and below 1")
+
+    def _checked(self, Y: Array) -> Array:
+        Y = _between_0_and_1(Y, self.name)
+        return Y * (1 - self.label_smoothing) + self.label_smoothing / Y.shape[1]
+
+    def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
+        if output.name == "sigmoid":
+            return (Y * softplus(-Z)).sum(axis=1), -Y * sigmoid(-Z)
+        total = Y.sum(axis=1, keepdims=True)
+        return -(Y * log_softmax(Z)).sum(axis=1), total * softmax(Z) - Y
+
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss
+    for loss in (
+        SquaredError,
+        Quadratic,
+        AbsoluteError,
+        Huber,
+        Poisson,
+        Quantile,
+        BinaryCrossEntropy,
+        CategoricalCrossEntropy,
+    )
+}
+
+_AUTO = {"identity": SquaredError, "sigmoid": BinaryCrossEntropy, "softmax": CategoricalCrossEntropy}
+
+
+def as_loss(loss: Loss | str, output: str) -> Loss:
+    """The loss meant by a name, a `Loss`, or "auto", which follows the output activation.
+
+    Examples
+    --------
+    >>> as_loss("auto", output="softmax")
+    CategoricalCrossEntropy(label_smoothing=0.0)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if loss == "auto":
+        return _AUTO[output]()
+    if loss not in LOSSES:
+        raise ParameterError(f"loss {loss!r} is unknown{did_you_mean(loss, LOSSES)}")
+    return LOSSES[loss]()
+
+
+def settings(loss: Loss) -> dict[str, Any]:
+    """The loss's name and parameters, for headers and messages."""
+    return {"name": loss.name} | {field.name: getattr(loss, field.name) for field in fields(loss)}  # type: ignore[arg-type]
+
+
+def _one_hot(classes: Array, n_classes: int, dtype: npt.DTypeLike) -> Array:
+    outside = (classes < 0) | (classes >= n_classes)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise DataError(f"y has class {classes[row]} in row {row}; {n_classes} outputs mean classes 0 to {n_classes - 1}")
+    Y = np.zeros((len(classes), n_classes), dtype=dtype)
+    Y[np.arange(len(classes)), classes] = 1
+    return Y
+
+
+def _between_0_and_1(Y: Array, name: str) -> Array:
+    outside = (Y < 0) | (Y > 1)
+    if outside.any():
+        raise DataError(f"y has {Y[outside][0]:g}; {name} takes targets between 0 and 1")
+    return Y
+
+
+def _log_all_but(Z: Array, log_p: Array) -> Array:
+    """`log(1 - p)` for the softmax p of Z: the log-sum-exp of all the other outputs, so that nothing cancels."""
+    k = Z.shape[1]
+    others = np.where(np.eye(k, dtype=bool), -np.inf, Z[:, None, :])  # (n, k, k): row j leaves out output j
+    top = others.max(axis=2, keepdims=True)
+    log_others = (top + np.log(np.exp(others - top).sum(axis=2, keepdims=True)))[:, :, 0]
+    return np.asarray(log_others - Z + log_p)

@@ -1,0 +1,285 @@
+"""Networks: layers, all parameters as one flat block with views, and the random starts that descents begin from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fallline import activations
+from fallline.activations import Activation
+from fallline.errors import DataError, ParameterError, did_you_mean
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Shape and activation of one layer: `A = activation(A_prev @ W + b)` with W of shape `(n_in, n_out)`."""
+
+    n_in: int
+    n_out: int
+    activation: Activation
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers in W and b."""
+        return (self.n_in + 1) * self.n_out
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """What a forward pass computed: `Z[l]` and `A[l]` of every layer, each of shape `(n, n_out_l)`."""
+
+    Z: list[Array]
+    A: list[Array]
+
+
+def views(layers: Sequence[Layer], block: Array) -> tuple[list[Array], list[Array]]:
+    """`W[l]` and `b[l]` of every layer as views into one flat block: W row by row, then b, layer after layer.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    block : array of shape (P,)
+        Parameters, or anything that goes with them: a gradient, a moment.
+
+    Returns
+    -------
+    W : list of arrays of shape (n_in_l, n_out_l)
+    b : list of arrays of shape (n_out_l,)
+    """
+    W, b, at = [], [], 0
+    for layer in layers:
+        n_weights = layer.n_in * layer.n_out
+        W.append(block[at : at + n_weights].reshape(layer.n_in, layer.n_out))
+        b.append(block[at + n_weights : at + layer.n_parameters])
+        at += layer.n_parameters
+    return W, b
+
+
+class Network:
+    """A dense network at a random start.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        Neurons from the inputs to the outputs, for example `[784, 30, 10]`; two numbers mean no hidden layer.
+    activation : str or sequence of str, default "relu"
+        Activation of the hidden layers, or one for each; see `fallline.activations.HIDDEN`.
+    output : {"identity", "sigmoid", "softmax"}, default "identity"
+        Activation of the last layer.
+    start : str, default "auto"
+        Law of the random start, see `STARTS`; "auto" follows each layer's activation.
+    seed : int, default 0
+        Of the random start. The same seed gives the same start on every machine.
+    dtype : {"float32", "float64"}, default "float32"
+    parameters : array of shape (P,), optional
+        Take these instead of a random start.
+
+    Attributes
+    ----------
+    parameters : array of shape (P,)
+        Everything that is learned, in one block.
+    W, b : list of arrays
+        Weights `(n_in_l, n_out_l)` and biases `(n_out_l,)` of each layer: views of `parameters`.
+    layers : tuple of Layer
+
+    Raises
+    ------
+    ParameterError
+        A size, name or number of parameters does not fit.
+
+    Examples
+    --------
+    >>> net = Network([2, 3, 1], activation="tanh", seed=1)
+    >>> [W.shape for W in net.W], net.parameters.shape
+    ([(2, 3), (3, 1)], (13,))
+    >>> net([[0.0, 1.0]]).shape
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        output: str = "identity",
+        start: str = "auto",
+        seed: int = 0,
+        dtype: npt.DTypeLike = "float32",
+        parameters: npt.ArrayLike | None = None,
+    ) -> None:
+        sizes = _checked_sizes(layer_sizes)
+        n_hidden = len(sizes) - 2
+        names = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
+        if isinstance(activation, str):
+            activations.hidden(activation)
+        if len(names) != n_hidden:
+            raise ParameterError(f"activation names {len(names)} layers, but layer_sizes has {n_hidden} hidden ones")
+        if output == "softmax" and sizes[-1] == 1:
+            raise ParameterError("output 'softmax' needs two outputs or more; one yes-or-no question takes 'sigmoid'")
+        if start != "auto" and start not in STARTS:
+            raise ParameterError(f"start {start!r} is unknown{did_you_mean(start, [*STARTS, 'auto'])}")
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ParameterError(f"seed is {seed!r}; it must be a whole number, 0 or more")
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ParameterError(f"dtype is {dtype!r}; it must be 'float32' or 'float64'")
+        self.layer_sizes = sizes
+        self.activation, self.output, self.start, self.seed = names, output, start, int(seed)
+        records = [activations.hidden(name) for name in names] + [activations.output(output)]
+        self.layers = tuple(Layer(*pair, record) for pair, record in zip(_pairs(sizes), records, strict=True))
+        n_parameters = sum(layer.n_parameters for layer in self.layers)
+        if parameters is None:
+            self.parameters: Array = np.empty(n_parameters, dtype=self.dtype)
+        else:
+            self.parameters = np.array(parameters, dtype=self.dtype)
+            if self.parameters.shape != (n_parameters,):
+                raise ParameterError(f"parameters has shape {self.parameters.shape}; this network takes ({n_parameters},)")
+        self.W, self.b = views(self.layers, self.parameters)
+        if parameters is None:
+            self._draw(0)
+
+    def _draw(self, index: int) -> None:
+        """Fill the block with random start number `index` of the seed."""
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(index,))))
+        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
+            law = layer.activation.start if self.start == "auto" else self.start
+            W[...], b[...] = STARTS[law](rng, layer.n_in, layer.n_out, layer.activation.start_gain)
+
+    def copy(self, parameters: npt.ArrayLike | None = None) -> Network:
+        """A network of the same shape with its own block: these parameters, by default a copy of this one's.
+
+        Parameters
+        ----------
+        parameters : array of shape (P,), optional
+
+        Returns
+        -------
+        Network
+        """
+        return Network(
+            self.layer_sizes,
+            self.activation,
+            self.output,
+            self.start,
+            self.seed,
+            self.dtype,
+            self.parameters if parameters is None else parameters,
+        )
+
+    def restart(self, index: int) -> Network:
+        """Random start number `index` of this network's seed; number 0 is the start it was made with."""
+        network = self.copy()
+        network._draw(index)
+        return network
+
+    def forward(self, X: npt.ArrayLike) -> LayerValues:
+        """Every layer's values for some rows.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_in)
+
+        Returns
+        -------
+        LayerValues
+            `.Z[l]`, `.A[l]` of shape `(n, n_out_l)`; `.A[-1]` is the network's output.
+
+        Raises
+        ------
+        DataError
+            X does not have n_in columns.
+        """
+        A = self.inputs(X)
+        values = LayerValues([], [])
+        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
+            Z = A @ W + b
+            A = layer.activation.value(Z)
+            values.Z.append(Z)
+            values.A.append(A)
+        return values
+
+    def __call__(self, X: npt.ArrayLike) -> Array:
+        """The network's output for rows X of shape `(n, n_in)`: an array of shape `(n, n_out)`."""
+        return self.forward(X).A[-1]
+
+    def inputs(self, X: npt.ArrayLike) -> Array:
+        """X as this network takes it: its dtype, C order, shape `(n, n_in)`, all finite; DataError otherwise."""
+        try:
+            X = np.ascontiguousarray(X, dtype=self.dtype)
+        except (TypeError, ValueError):
+            raise DataError("X must be a table of numbers, one row an example") from None
+        if X.ndim != 2 or X.shape[1] != self.layer_sizes[0]:
+            raise DataError(f"X has shape {X.shape}, but the network takes (n, {self.layer_sizes[0]})")
+        if not np.isfinite(X).all():
+            row, column = (int(i) for i in np.argwhere(~np.isfinite(X))[0])
+            raise DataError(f"X has {X[row, column]} in row {row}, column {column}; inputs must be finite numbers")
+        return X
+
+    def __repr__(self) -> str:
+        names = [*self.activation, self.output]
+        return f"Network({'-'.join(map(str, self.layer_sizes))}, {', '.join(names)}, {len(self.parameters)} parameters)"
+
+
+def _checked_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
+        raise ParameterError(f"layer_sizes is {list(sizes)}; it must list two or more whole numbers above 0")
+    return tuple(int(size) for size in sizes)
+
+
+def _pairs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    return zip(sizes[:-1], sizes[1:], strict=True)
+
+
+# Random starts: (generator, n_in, n_out, gain) -> W of shape (n_in, n_out), b of shape (n_out,).
+_Start = Callable[[np.random.Generator, int, int, float], tuple[Array, Array]]
+
+
+def _xavier(rng: np.random.Generator, n_in: int, n_out: int, gain: float) -> tuple[Array, Array]:
+    """Uniform with variance 2 / (n_in + n_out): Glorot & Bengio 2010."""
+    bound = math.sqrt(6.0 / (n_in + n_out))
+    return rng.uniform(-bound, bound, (n_in, n_out)), np.zeros(n_out)
+
+
+def _he(rng: np.random.Generator, n_in: int, n_out: int, gain: float) -> tuple[Array, Array]:
+    """Normal with variance gain^2 / n_in: He et al. 2015."""
+    return rng.normal(0.0, gain / math.sqrt(n_in), (n_in, n_out)), np.zeros(n_out)
+
+
+def _lecun(rng: np.random.Generator, n_in: int, n_out: int, gain: float) -> tuple[Array, Array]:
+    """Normal with variance 1 / n_in: LeCun et al. 1998."""
+    return rng.normal(0.0, 1.0 / math.sqrt(n_in), (n_in, n_out)), np.zeros(n_out)
+
+
+def _normal(rng: np.random.Generator, n_in: int, n_out: int, gain: float) -> tuple[Array, Array]:
+    """Standard normal, biases too: Nielsen 2015, chapter 1."""
+    return rng.normal(size=(n_in, n_out)), rng.normal(size=n_out)
+
+
+def _uniform(rng: np.random.Generator, n_in: int, n_out: int, gain: float) -> tuple[Array, Array]:
+    """Uniform within 1 / sqrt(n_in), biases too: LeCun et al. 1998; PyTorch's default."""
+    bound = 1.0 / math.sqrt(n_in)
+    return rng.uniform(-bound, bound, (n_in, n_out)), rng.uniform(-bound, bound, n_out)
+
+
+def _orthogonal(rng: np.random.Generator, n_in: int, n_out: int, gain: float) -> tuple[Array, Array]:
+    """Orthonormal rows or columns times the gain: Saxe, McClelland & Ganguli 2014."""
+    Q, R = np.linalg.qr(rng.normal(size=(max(n_in, n_out), min(n_in, n_out))))
+    Q = Q * np.where(np.diag(R) < 0, -1.0, 1.0)  # makes the law uniform over the orthogonal matrices
+    return gain * (Q if n_in >= n_out else Q.T), np.zeros(n_out)
+
+
+STARTS: dict[str, _Start] = {
+    "xavier": _xavier,
+    "he": _he,
+    "lecun": _lecun,
+    "normal": _normal,
+    "uniform": _uniform,
+    "orthogonal": _orthogonal,
+}

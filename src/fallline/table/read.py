@@ -1,0 +1,121 @@
+"""From whatever holds a table to a Table: the one door."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fallline.errors import DataError
+from fallline.table.arrays import read_npz
+from fallline.table.bundled import BUNDLED, load_bundled
+from fallline.table.delimited import read_delimited
+from fallline.table.frames import table_from_frame
+from fallline.table.idx import IDX_NAME, images_in, read_idx
+from fallline.table.names import choose_inputs, listed, suggestion
+from fallline.table.table import Table
+
+SEPARATORS = {".csv": ",;\t", ".txt": ",;\t", ".tsv": "\t"}
+
+
+def read(
+    source: str | os.PathLike[str],
+    target: str | None = None,
+    columns: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+) -> Table:
+    r"""Read a table of numbers from a file, standard input or a bundled set.
+
+    Parameters
+    ----------
+    source : str or path
+        A CSV (.csv, .txt, .tsv), Parquet or NPZ file, an IDX file of images or a folder with one, ``"-"`` for CSV on
+        standard input, or the name of a bundled set, which goes before a file of that name.
+    target : str or None
+        The column to learn. NPZ, IDX and bundled sets know theirs. With `columns` it is used where the file has it.
+    columns : sequence of str or None
+        The inputs, in this order, as a trained model wants them; the file may have more. None takes all.
+    drop : sequence of str
+        Columns to leave out, such as identifiers.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    DataError
+        In one line: what is wrong, and in which file, line and column.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "houses.csv")
+    ...     _ = path.write_text("rooms,price\n3,100\n4,150\n")
+    ...     table = read(path, target="price")
+    >>> table.columns, table.X.tolist(), table.y.tolist()
+    (('rooms',), [[3.0], [4.0]], [100, 150])
+    """
+    label = str(source)
+    if label in BUNDLED:
+        return _choose(load_bundled(label), target, columns, drop)
+    if label == "-":
+        frame, where = read_delimited(sys.stdin.buffer.read(), "standard input")
+        return table_from_frame(frame, "standard input", where, target, columns, drop)
+    try:
+        return _read_file(Path(source), target, columns, drop)
+    except FileNotFoundError:
+        hint = suggestion(label, BUNDLED) or f" (bundled sets: {listed(BUNDLED)})"
+        raise DataError(f"no file {label!r}{hint}") from None
+    except OSError as error:
+        raise DataError(f"{label}: cannot be read ({error.strerror or error})") from None
+
+
+def _read_file(path: Path, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:
+    if path.is_dir():
+        path = images_in(path)
+    suffix = path.suffix.lower()
+    if suffix in SEPARATORS:
+        frame, where = read_delimited(path.read_bytes(), str(path), SEPARATORS[suffix])
+        return table_from_frame(frame, str(path), where, target, columns, drop)
+    if suffix == ".parquet":
+        return _read_parquet(path, target, columns, drop)
+    if suffix == ".npz":
+        return _choose(read_npz(path), target, columns, drop)
+    if IDX_NAME.search(path.name):
+        return _choose(read_idx(path), target, columns, drop)
+    path.stat()  # a file that is not there has nothing wrong with its kind
+    raise DataError(f"{path}: unknown kind of file (known: .csv, .tsv, .txt, .parquet, .npz, ...-idx3-ubyte[.gz])")
+
+
+def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:
+    import polars as pl
+
+    try:
+        with path.open("rb") as file:
+            frame = pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
+    return table_from_frame(frame, str(path), lambda row: f"row {row + 1}", target, columns, drop)
+
+
+def _choose(table: Table, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:
+    """Check a table that knows its target against what is asked for, and take the inputs."""
+    if columns is None and table.target is None:
+        raise DataError(f"{table.name}: there is nothing to learn: no array 'y', or no labels file beside the images")
+    if target not in (None, table.target):
+        if columns is None:
+            raise DataError(f"{table.name}: its target is {table.target!r}, not {target!r}")
+        table = replace(table, y=None, target=None)
+    inputs = choose_inputs(table.columns, table.target, columns, drop, table.name)
+    if inputs == table.columns:
+        return table
+    index = {name: j for j, name in enumerate(table.columns)}
+    X = np.ascontiguousarray(table.X[:, [index[name] for name in inputs]])
+    return replace(table, X=X, columns=inputs, image_shape=None)

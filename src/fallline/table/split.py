@@ -1,0 +1,67 @@
+"""Hold back some rows: the ones that say how good a network is on rows it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fallline.errors import DataError, ParameterError
+from fallline.table.table import Indices, Table, Task
+
+
+def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices, Indices]:
+    """Part the rows of a table at random; for classes, each class in the same proportion.
+
+    Every class keeps a row to learn from, so a class of one row is never held back.
+
+    Parameters
+    ----------
+    table : Table
+        With `n` rows.
+    fraction : float
+        The part to hold back, between 0 and 1; each part gets one row at least.
+    seed : int
+        The same seed gives the same rows.
+    task : {"classification", "regression"}
+
+    Returns
+    -------
+    train_rows, held_back_rows : ndarray of int64
+        Increasing; together each of the `n` rows once.
+
+    Raises
+    ------
+    ParameterError
+        For a fraction out of range.
+    DataError
+        For a table too small to part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = Table("ten", np.zeros((10, 1), np.float32), np.repeat(["a", "b"], 5), ("x",), "y")
+    >>> train, held_back = split(table, 0.4, seed=0, task="classification")
+    >>> table.y[held_back].tolist()
+    ['a', 'a', 'b', 'b']
+    """
+    if not 0 < fraction < 1:
+        raise ParameterError(f"the fraction of rows to hold back must be between 0 and 1, not {fraction}")
+    n = table.n_rows
+    if task == "classification" and table.y is not None:
+        _, group, counts = np.unique(table.y, return_inverse=True, return_counts=True)
+    else:
+        group, counts = np.zeros(n, np.int64), np.array([n])
+    if counts.max() < 2:
+        raise DataError(f"{table.name}: no row can be held back, {n} rows are too few")
+
+    # Rounding the running total, not each class, keeps the sum right and every class within a row of its share.
+    n_held = max(1.0, round(n * fraction))
+    total = np.floor(np.cumsum(counts) * (n_held / n) + 0.5)
+    quota = np.minimum(np.diff(total, prepend=0), counts - 1).astype(np.int64)
+    if quota.sum() == 0:
+        quota[counts.argmax()] = 1
+
+    shuffled = np.random.default_rng(seed).permutation(n)
+    grouped = shuffled[np.argsort(group[shuffled], kind="stable")]
+    rank = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)  # the place of a row within its class
+    held = rank < np.repeat(quota, counts)
+    return np.sort(grouped[~held]), np.sort(grouped[held])
