@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from fallline.errors import DataError
 from fallline.table.names import listed
 from fallline.table.table import Table, Targets
+
+# What NumPy, zipfile and zlib raise for bytes that are not theirs.
+BROKEN = (ValueError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: Path) -> Table:
@@ -32,9 +36,11 @@ def read_npz(path: Path) -> Table:
         For a file that is no NPZ, and for arrays that are missing, do not fit together or are no finite numbers.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            alone = isinstance(loaded, np.ndarray)
+            arrays = {"X": loaded} if alone else {name: loaded[name] for name in loaded.files}
+    except BROKEN as error:
         raise DataError(f"{path}: cannot be read as NPZ ({str(error).splitlines()[0]})") from None
     X = _matrix(arrays, path)
     if "y" not in arrays:

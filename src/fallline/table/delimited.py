@@ -51,7 +51,8 @@ def read_delimited(data: bytes, label: str, separators: str = ",;\t") -> tuple[p
         frame.columns = columns
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _check_widths(data, label, separator, len(columns))
-        raise _unreadable(label, error) from None
+        _check_quotes(data, label, separator)
+        raise DataError(f"{label}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
     # Polars fills a short row, and a blank line, with nulls: only then is it worth looking at every line.
     if frame.height and frame[:, -1].null_count():
         _check_widths(data, label, separator, len(columns))
@@ -103,6 +104,12 @@ def _check_widths(data: bytes, label: str, separator: str, width: int) -> None:
             raise DataError(f"{label}, line {line}: {len(fields)} fields where the first line has {width}")
 
 
+def _check_quotes(data: bytes, label: str, separator: str) -> None:
+    for line, fields in _filled(data, label, separator):
+        if "".join(fields).count('"') % 2:
+            raise DataError(f"{label}, line {line}: a stray quote mark; quote the whole field and double the mark")
+
+
 def _not_utf8(data: bytes, label: str) -> DataError:
     try:
         data.decode("utf-8-sig")
@@ -110,7 +117,3 @@ def _not_utf8(data: bytes, label: str) -> DataError:
         line = data.count(b"\n", 0, error.start) + 1
         return DataError(f"{label}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8 text, save it as UTF-8")
     raise AssertionError("only called for data that do not decode")
-
-
-def _unreadable(label: str, error: BaseException) -> DataError:
-    return DataError(f"{label}: cannot be read as CSV ({str(error).splitlines()[0]})")

@@ -1,0 +1,50 @@
+# Everything happens in .venv, which is made on the first call: see tools/bootstrap.py.
+PYTHON ?= python3
+SANITIZE ?= address,undefined
+BIN := .venv/bin
+NATIVE := $(shell find native -name '*.[ch]pp')
+BUILD_INPUTS := pyproject.toml CMakeLists.txt $(shell find native -name CMakeLists.txt) $(NATIVE)
+
+.PHONY: help run test native-test lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.installed ## train a network on the bundled digits, and keep the model and its history
+	$(BIN)/fallline train digits --out digits.fallline --history digits.history.csv
+
+test: run .venv/.test ## the same as run, then the whole test suite
+	$(BIN)/pytest
+
+native-test: .venv/.installed ## the C++ tests, under sanitizers (SANITIZE= for none)
+	$(BIN)/cmake -S . -B build/native-test -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+	  -DCMAKE_BUILD_TYPE=Release -DFALLLINE_PYTHON=OFF -DFALLLINE_TESTS=ON -DFALLLINE_SANITIZE=$(SANITIZE)
+	$(BIN)/cmake --build build/native-test
+	$(BIN)/ctest --test-dir build/native-test/native --no-tests=error --output-on-failure
+
+lint: .venv/.installed .venv/.lint ## style, types and file lengths
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
+	$(BIN)/python tools/file_lengths.py
+
+format: .venv/.lint ## put the sources into the house style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(NATIVE)
+
+bench: .venv/.installed ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean: ## remove all that was built, .venv too
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis digits.fallline digits.history.csv
+
+.venv/.installed: $(BUILD_INPUTS) tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
+	@touch $@
+
+# The dependency groups of the same names in pyproject.toml.
+.venv/.test .venv/.lint: .venv/.%: pyproject.toml | .venv/.installed
+	@$(PYTHON) tools/bootstrap.py $*
+	@touch $@

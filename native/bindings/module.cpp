@@ -1,0 +1,182 @@
+// What Python sees of the compiled core: conversions and checks, no arithmetic. The GIL is released while it computes.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+#include <tuple>
+
+#include "api.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using fallline::Activation;
+using fallline::Data;
+using fallline::Layer;
+using fallline::LossKind;
+using fallline::Plan;
+using fallline::Rule;
+using fallline::Session;
+using fallline::Slice;
+
+template <class T, class Shape>
+using In = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
+template <class T, class Shape>
+using Out = nb::ndarray<T, Shape, nb::c_contig, nb::device::cpu>;
+using Row = nb::ndim<1>;
+using Matrix = nb::ndim<2>;
+
+// The position of a name in a list of names is the value of its enumerator.
+template <class Enum, std::size_t N>
+Enum parse(const char* what, const char* const (&names)[N], const std::string& name) {
+  for (std::size_t i = 0; i < N; ++i)
+    if (name == names[i]) return static_cast<Enum>(i);
+  throw std::invalid_argument(std::string("the compiled core has no ") + what + " '" + name + "'");
+}
+
+constexpr const char* activation_names[] = {"identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu",
+                                            "selu",     "gelu",    "silu", "mish", "softplus",   "softmax"};
+constexpr const char* loss_names[] = {"squared_error", "quadratic", "absolute_error",
+                                      "huber",         "poisson",   "quantile",
+                                      "binary_cross_entropy", "categorical_cross_entropy"};
+constexpr const char* rule_names[] = {"sgd", "momentum", "nesterov", "rmsprop", "adam"};
+
+using LayerTuple = std::tuple<int64_t, int64_t, std::string, double>;
+
+std::vector<Layer> parse_layers(const std::vector<LayerTuple>& tuples) {
+  std::vector<Layer> layers;
+  for (const auto& [n_in, n_out, activation, dropout] : tuples)
+    layers.push_back({n_in, n_out, parse<Activation>("activation", activation_names, activation), dropout});
+  if (layers.empty()) throw std::invalid_argument("a network has one layer or more");
+  return layers;
+}
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+template <class T>
+Data<T> checked(const Plan& plan, const In<T, Matrix>& X, const In<T, Matrix>& Y, const In<T, Row>& weight) {
+  require(static_cast<int64_t>(X.shape(1)) == plan.layers.front().n_in, "X does not have the network's n_in columns");
+  require(Y.shape(0) == X.shape(0) && weight.shape(0) == X.shape(0), "X, Y and weight differ in their rows");
+  const int64_t n_targets = static_cast<int64_t>(Y.shape(1));
+  const int64_t per_target = plan.loss.kind == LossKind::quantile ? static_cast<int64_t>(plan.loss.quantiles.size()) : 1;
+  require(n_targets * per_target == plan.layers.back().n_out, "Y does not have the network's targets as columns");
+  return {static_cast<int64_t>(X.shape(0)), n_targets, X.data(), Y.data(), weight.data()};
+}
+
+template <class T>
+void check_parameters(const std::vector<Layer>& layers, const T& parameters, std::size_t axis) {
+  require(static_cast<int64_t>(parameters.shape(axis)) == fallline::n_parameters(layers),
+          "the block of parameters does not have the network's size");
+}
+
+// Sessions and functions for one type of number.
+template <class T>
+void bind(nb::module_& m, const char* session_name) {
+  nb::class_<Session<T>>(m, session_name)
+      .def(
+          "__init__",
+          [](Session<T>* self, const Plan& plan, In<T, Matrix> parameters, In<T, Matrix> X, In<T, Matrix> Y,
+             In<T, Row> weight) {
+            check_parameters(plan.layers, parameters, 1);
+            require(parameters.shape(0) == plan.starts.size(), "there must be one block of parameters for each start");
+            new (self) Session<T>(plan, parameters.data(), checked<T>(plan, X, Y, weight));
+          },
+          "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(),
+          // the data are borrowed: they live as long as the session
+          nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>())
+      .def(
+          "run",
+          [](Session<T>& self, In<double, Row> learning_rates, double seconds) {
+            return self.run({learning_rates.data(), learning_rates.shape(0)}, seconds);
+          },
+          "learning_rates"_a.noconvert(), "seconds"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "read_parameters", [](const Session<T>& self, Out<T, Matrix> out) { self.read_parameters(out.data()); },
+          "out"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
+
+  m.def(
+      "predict",
+      [](const std::vector<LayerTuple>& tuples, In<T, Row> parameters, In<T, Matrix> X, Out<T, Matrix> out) {
+        const std::vector<Layer> layers = parse_layers(tuples);
+        check_parameters(layers, parameters, 0);
+        require(static_cast<int64_t>(X.shape(1)) == layers.front().n_in, "X does not have the network's n_in columns");
+        require(out.shape(0) == X.shape(0) && static_cast<int64_t>(out.shape(1)) == layers.back().n_out,
+                "out must have shape (n, n_out)");
+        const nb::gil_scoped_release released;
+        fallline::predict(layers, parameters.data(), X.data(), static_cast<int64_t>(X.shape(0)), out.data());
+      },
+      "layers"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "out"_a.noconvert());
+
+  m.def(
+      "mean_loss",
+      [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight) {
+        check_parameters(plan.layers, parameters, 0);
+        const Data<T> data = checked<T>(plan, X, Y, weight);
+        const nb::gil_scoped_release released;
+        return fallline::mean_loss(plan, parameters.data(), data);
+      },
+      "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert());
+
+  m.def(
+      "gradient",
+      [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, int64_t step,
+         Out<T, Row> out) {
+        check_parameters(plan.layers, parameters, 0);
+        check_parameters(plan.layers, out, 0);
+        const Data<T> data = checked<T>(plan, X, Y, weight);
+        const nb::gil_scoped_release released;
+        return fallline::gradient(plan, parameters.data(), data, step, out.data());
+      },
+      "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(), "step"_a,
+      "out"_a.noconvert());
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  m.doc() = "The compiled core of fallline; fallline.engines.native is its only user.";
+
+  nb::class_<Plan>(m, "Plan")
+      .def(
+          "__init__",
+          [](Plan* self, const std::vector<LayerTuple>& layers, const std::string& loss, double delta,
+             std::vector<double> quantiles, const std::string& rule, double beta1, double beta2, double epsilon,
+             double weight_decay, int64_t batch_size, bool shuffle, uint64_t seed, std::vector<int64_t> starts,
+             double l1, double l2, double clip_norm) {
+            require(batch_size > 0, "batch_size must be 1 or more");
+            new (self) Plan{.layers = parse_layers(layers),
+                            .loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)},
+                            .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon, weight_decay},
+                            .batch_size = batch_size,
+                            .shuffle = shuffle,
+                            .seed = seed,
+                            .starts = std::move(starts),
+                            .l1 = l1,
+                            .l2 = l2,
+                            .clip_norm = clip_norm};
+          },
+          nb::kw_only(), "layers"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+          "weight_decay"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "l1"_a, "l2"_a, "clip_norm"_a);
+
+  nb::class_<Slice>(m, "Slice")
+      .def_ro("n_steps", &Slice::n_steps)
+      .def_ro("loss_sum", &Slice::loss_sum)
+      .def_ro("weight_sum", &Slice::weight_sum)
+      .def_ro("gradient_norm", &Slice::gradient_norm)
+      .def_ro("diverged_step", &Slice::diverged_step);
+
+  bind<float>(m, "SessionFloat32");
+  bind<double>(m, "SessionFloat64");
+
+  m.def("instruction_sets", &fallline::instruction_sets);
+  m.def("instruction_set", &fallline::instruction_set);
+  m.def("use_instruction_set", &fallline::use_instruction_set, "name"_a);
+}

@@ -1,0 +1,243 @@
+// The training loop, and the calls of api.hpp that need no loop.
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+
+#include "api.hpp"
+#include "core/network.hpp"
+#include "core/philox.hpp"
+
+namespace fallline {
+namespace {
+
+constexpr int64_t block_rows = 256;  // rows that prediction keeps in cache at a time
+
+template <class T>
+Batch<T> whole(const Data<T>& data) {
+  return {data.n, data.X, data.Y, data.weight, data.n_targets};
+}
+
+bool drops(const Plan& plan) {
+  for (const Layer& layer : plan.layers)
+    if (layer.dropout > 0) return true;
+  return false;
+}
+
+// Adds the gradient of the penalties l1 * sum |W| + l2 / 2 * sum W^2; gives their value. All blocks are packed.
+template <class T>
+double penalty(const Plan& plan, const Layout<T>& layout, const T* parameters, T* gradient) {
+  double sum_abs = 0, sum_squares = 0;
+  const T l1 = T(plan.l1), l2 = T(plan.l2);
+  for (const Packed& at : layout.all()) {
+    const T* W = parameters + at.W;
+    T* dW = gradient + at.W;
+    for (int64_t i = 0; i < at.n_weights; ++i) {
+      sum_abs += std::abs(W[i]);
+      sum_squares += static_cast<double>(W[i]) * W[i];
+      dW[i] += l1 * static_cast<T>((W[i] > 0) - (W[i] < 0)) + l2 * W[i];
+    }
+  }
+  return plan.l1 * sum_abs + 0.5 * plan.l2 * sum_squares;
+}
+
+template <class T>
+double norm(const T* block, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(block[i]) * block[i];
+  return std::sqrt(sum);
+}
+
+}  // namespace
+
+template <class T>
+struct Session<T>::State {
+  State(const Plan& p, const T* flat, const Data<T>& d)
+      : plan(p), data(d), network(p.layers, p.batch_size, true), kernels(fallline::kernels<T>()), has_dropout(drops(p)),
+        order(p.shuffle ? d.n : 0), gradient(network.layout().packed_size()) {
+    const Layout<T>& layout = network.layout();
+    if (plan.shuffle) {
+      X = Buffer<T>(plan.batch_size * plan.layers[0].n_in);
+      Y = Buffer<T>(plan.batch_size * data.n_targets);
+      weight = Buffer<T>(plan.batch_size);
+    }
+    const int n_moments = plan.rule.rule == Rule::adam ? 2 : plan.rule.rule == Rule::sgd ? 0 : 1;
+    for (std::size_t k = 0; k < plan.starts.size(); ++k) {
+      theta.emplace_back(layout.packed_size());
+      layout.pack(flat + static_cast<int64_t>(k) * layout.flat_size(), theta.back().data());
+      m.emplace_back(n_moments > 0 ? layout.packed_size() : 0);
+      v.emplace_back(n_moments > 1 ? layout.packed_size() : 0);
+    }
+    last.gradient_norm.assign(theta.size(), std::nan(""));
+    last.diverged_step.assign(theta.size(), -1);
+  }
+
+  // The rows of this step: gathered where the order is shuffled, else where they lie.
+  Batch<T> batch(int64_t place) {
+    const int64_t first = place * plan.batch_size, n = std::min(plan.batch_size, data.n - first);
+    const int64_t n_in = plan.layers[0].n_in, n_targets = data.n_targets;
+    if (!plan.shuffle)
+      return {n, data.X + first * n_in, data.Y + first * n_targets, data.weight + first, n_targets};
+    for (int64_t r = 0; r < n; ++r) {
+      const int64_t row = order[first + r];
+      std::copy_n(data.X + row * n_in, n_in, X.data() + r * n_in);
+      std::copy_n(data.Y + row * n_targets, n_targets, Y.data() + r * n_targets);
+      weight[r] = data.weight[row];
+    }
+    return {n, X.data(), Y.data(), weight.data(), n_targets};
+  }
+
+  // One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite.
+  double take_step(std::size_t k, const Batch<T>& batch, double learning_rate, bool ends_epoch) {
+    T* parameters = theta[k].data();
+    const DropoutKey key{plan.seed, step, plan.starts[k]};
+    const double loss =
+        network.gradient(parameters, plan.loss, batch, has_dropout ? &key : nullptr, gradient.data());
+    if (!std::isfinite(loss)) {
+      last.diverged_step[k] = step;
+      return 0;
+    }
+    const Layout<T>& layout = network.layout();
+    if (plan.l1 > 0 || plan.l2 > 0) penalty(plan, layout, parameters, gradient.data());
+    if (ends_epoch || plan.clip_norm > 0) {
+      const double length = norm(gradient.data(), gradient.size());
+      if (ends_epoch) last.gradient_norm[k] = length;
+      if (plan.clip_norm > 0 && length > plan.clip_norm)
+        for (int64_t i = 0; i < gradient.size(); ++i) gradient[i] *= T(plan.clip_norm / length);
+    }
+    const StepRule& rule = plan.rule;
+    const double t = static_cast<double>(step + 1);
+    StepArgs<T> args{T(learning_rate), T(rule.beta1), T(rule.beta2), T(rule.epsilon),
+                     T(1 / (1 - std::pow(rule.beta1, t))), T(1 / (1 - std::pow(rule.beta2, t))), T(1)};
+    const auto update = [&](int64_t at, int64_t n, T shrink) {
+      args.shrink = shrink;
+      T *first = m[k].size() ? m[k].data() + at : nullptr, *second = v[k].size() ? v[k].data() + at : nullptr;
+      kernels.step[static_cast<int>(rule.rule)](n, parameters + at, gradient.data() + at, first, second, args);
+    };
+    for (const Packed& at : layout.all()) {
+      update(at.W, at.n_weights, T(1 - learning_rate * rule.weight_decay));
+      update(at.b, at.n_bias, T(1));
+    }
+    return loss;
+  }
+
+  const Plan plan;
+  const Data<T> data;
+  Network<T> network;
+  const Kernels<T>& kernels;
+  const bool has_dropout;
+  std::vector<Buffer<T>> theta, m, v;  // packed, one for each start
+  Buffer<int64_t> order;               // of this epoch's rows
+  Buffer<T> gradient, X, Y, weight;    // packed gradient; the gathered batch
+  int64_t step = 0;
+  Slice last;                          // what stays from slice to slice: norms and divergences
+};
+
+template <class T>
+Session<T>::Session(const Plan& plan, const T* parameters, const Data<T>& data)
+    : state_(std::make_unique<State>(plan, parameters, data)) {}
+template <class T>
+Session<T>::Session(Session&&) noexcept = default;
+template <class T>
+Session<T>::~Session() = default;
+
+template <class T>
+Slice Session<T>::run(std::span<const double> learning_rates, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  State& s = *state_;
+  const auto began = Clock::now();
+  const int64_t steps_per_epoch = (s.data.n + s.plan.batch_size - 1) / s.plan.batch_size;
+  double weight_sum = 0;
+  std::vector<double> loss_sum(s.theta.size(), 0.0);
+  int64_t n_steps = 0;
+  for (const double learning_rate : learning_rates) {
+    const int64_t epoch = s.step / steps_per_epoch, place = s.step % steps_per_epoch;
+    if (place == 0 && s.plan.shuffle) row_order(s.plan.seed, epoch, s.data.n, s.order.data());
+    const Batch<T> batch = s.batch(place);
+    double weight = 0;
+    for (int64_t r = 0; r < batch.n; ++r) weight += static_cast<double>(batch.weight[r]);
+    weight_sum += weight;
+    for (std::size_t k = 0; k < s.theta.size(); ++k)
+      if (s.last.diverged_step[k] < 0)
+        loss_sum[k] += weight * s.take_step(k, batch, learning_rate, place + 1 == steps_per_epoch);
+    ++s.step;
+    ++n_steps;
+    if (std::chrono::duration<double>(Clock::now() - began).count() > seconds) break;
+  }
+  Slice slice = s.last;
+  slice.n_steps = n_steps;
+  slice.weight_sum = weight_sum;
+  slice.loss_sum = std::move(loss_sum);
+  return slice;
+}
+
+template <class T>
+void Session<T>::read_parameters(T* parameters) const {
+  const Layout<T>& layout = state_->network.layout();
+  for (const Buffer<T>& theta : state_->theta) {
+    layout.unpack(theta.data(), parameters);
+    parameters += layout.flat_size();
+  }
+}
+
+namespace {
+
+// Calls use(network, first, n) for block after block of rows, after the block's forward pass.
+template <class T, class Use>
+void forward_in_blocks(const std::vector<Layer>& layers, const T* parameters, const T* X, int64_t n, Use use) {
+  Network<T> network(layers, std::min(n, block_rows), false);
+  Buffer<T> packed(network.layout().packed_size());
+  network.layout().pack(parameters, packed.data());
+  for (int64_t first = 0; first < n; first += block_rows) {
+    const int64_t rows = std::min(block_rows, n - first);
+    network.forward(packed.data(), X + first * layers[0].n_in, rows);
+    use(network, first, rows);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void predict(const std::vector<Layer>& layers, const T* parameters, const T* X, int64_t n, T* A) {
+  const int64_t n_out = layers.back().n_out;
+  forward_in_blocks(layers, parameters, X, n, [&](Network<T>& network, int64_t first, int64_t rows) {
+    for (int64_t r = 0; r < rows; ++r) std::copy_n(network.output(r), n_out, A + (first + r) * n_out);
+  });
+}
+
+template <class T>
+double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data) {
+  double sum = 0, weight_sum = 0;
+  forward_in_blocks(plan.layers, parameters, data.X, data.n, [&](Network<T>& network, int64_t first, int64_t rows) {
+    const Batch<T> block{rows, data.X + first * plan.layers[0].n_in, data.Y + first * data.n_targets,
+                         data.weight + first, data.n_targets};
+    double weight = 0;
+    for (int64_t r = 0; r < rows; ++r) weight += static_cast<double>(block.weight[r]);
+    sum += weight * network.loss(plan.loss, block);
+    weight_sum += weight;
+  });
+  return weight_sum > 0 ? sum / weight_sum : 0;
+}
+
+template <class T>
+double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int64_t step, T* gradient) {
+  Network<T> network(plan.layers, data.n, true);
+  const Layout<T>& layout = network.layout();
+  Buffer<T> packed(layout.packed_size()), packed_gradient(layout.packed_size());
+  layout.pack(parameters, packed.data());
+  const DropoutKey key{plan.seed, step, plan.starts.at(0)};
+  double value = network.gradient(packed.data(), plan.loss, whole(data), drops(plan) ? &key : nullptr,
+                                  packed_gradient.data());
+  value += penalty(plan, layout, packed.data(), packed_gradient.data());
+  layout.unpack(packed_gradient.data(), gradient);
+  return value;
+}
+
+#define FALLLINE_INSTANTIATE(T)                                                                       \
+  template class Session<T>;                                                                          \
+  template void predict<T>(const std::vector<Layer>&, const T*, const T*, int64_t, T*);               \
+  template double mean_loss<T>(const Plan&, const T*, const Data<T>&);                                \
+  template double gradient<T>(const Plan&, const T*, const Data<T>&, int64_t, T*);
+FALLLINE_INSTANTIATE(float)
+FALLLINE_INSTANTIATE(double)
+
+}  // namespace fallline

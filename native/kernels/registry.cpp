@@ -1,0 +1,119 @@
+// Which kernels run: asks the processor once, at first use. Compiled for the baseline, like all of core/.
+#include "kernels/registry.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <utility>
+
+#ifdef FALLLINE_X86
+#include <cpuid.h>
+#endif
+
+namespace fallline {
+
+#if defined(FALLLINE_NEON)
+#define FALLLINE_SETS(X) X(neon)
+#elif defined(FALLLINE_X86)
+#define FALLLINE_SETS(X) X(baseline) X(avx2) X(avx512)
+#else
+#define FALLLINE_SETS(X) X(baseline)
+#endif
+
+#define FALLLINE_DECLARE(isa)                  \
+  namespace isa {                              \
+  extern const Kernels<float> kernels_float;   \
+  extern const Kernels<double> kernels_double; \
+  }
+FALLLINE_SETS(FALLLINE_DECLARE)
+#undef FALLLINE_DECLARE
+
+namespace {
+
+#ifdef FALLLINE_X86
+struct Features {
+  bool avx2 = false, avx512 = false;
+};
+
+// What the processor has and the operating system saves (XCR0): Intel SDM volume 1, sections 14.3 and 15.2.
+Features features() {
+  Features found;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return found;
+  const bool fma = c & (1u << 12), saves = c & (1u << 27);
+  if (!fma || !saves) return found;
+  unsigned low = 0, high = 0;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  const bool saves_ymm = (low & 0x6) == 0x6, saves_zmm = (low & 0xe6) == 0xe6;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
+  const unsigned avx512_f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
+  found.avx2 = saves_ymm && (b & (1u << 5));
+  found.avx512 = found.avx2 && saves_zmm && (b & avx512_f_dq_bw_vl) == avx512_f_dq_bw_vl;
+  return found;
+}
+#endif
+
+struct Set {
+  const Kernels<float>* f32;
+  const Kernels<double>* f64;
+};
+
+// What this processor runs, worst first.
+std::vector<Set> runnable() {
+  std::vector<Set> sets;
+#define FALLLINE_SET(isa) sets.push_back({&isa::kernels_float, &isa::kernels_double});
+  FALLLINE_SETS(FALLLINE_SET)
+#undef FALLLINE_SET
+#ifdef FALLLINE_X86
+  const Features has = features();
+  if (!has.avx512) sets.pop_back();
+  if (!has.avx2) sets.pop_back();
+#endif
+  return sets;
+}
+
+Set find(const std::string& name) {
+  std::string names;
+  for (const Set& set : runnable()) {
+    if (name == set.f32->instruction_set) return set;
+    names += (names.empty() ? "" : ", ") + std::string(set.f32->instruction_set);
+  }
+  throw std::invalid_argument("instruction set '" + name + "' is not one of those this processor runs: " + names);
+}
+
+// An instruction set in FALLLINE_ISA that this processor lacks is no cap: the best one runs.
+Set choose() {
+  const char* cap = std::getenv("FALLLINE_ISA");
+  const std::vector<Set> sets = runnable();
+  for (const Set& set : sets)
+    if (cap && std::string(cap) == set.f32->instruction_set) return set;
+  return sets.back();
+}
+
+Set& in_use() {
+  static Set set = choose();
+  return set;
+}
+
+}  // namespace
+
+template <>
+const Kernels<float>& kernels<float>() {
+  return *in_use().f32;
+}
+
+template <>
+const Kernels<double>& kernels<double>() {
+  return *in_use().f64;
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Set& set : runnable()) names.emplace_back(set.f32->instruction_set);
+  return names;
+}
+
+std::string instruction_set() { return in_use().f32->instruction_set; }
+
+void use_instruction_set(const std::string& name) { in_use() = find(name); }
+
+}  // namespace fallline
