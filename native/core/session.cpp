@@ -23,28 +23,24 @@ bool drops(const Plan& plan) {
   return false;
 }
 
-// Adds the gradient of the penalties l1 * sum |W| + l2 / 2 * sum W^2; gives their value. All blocks are packed.
+// Adds the gradient of the penalties to a gradient; both blocks are packed.
 template <class T>
-double penalty(const Plan& plan, const Layout<T>& layout, const T* parameters, T* gradient) {
-  double sum_abs = 0, sum_squares = 0;
-  const T l1 = T(plan.l1), l2 = T(plan.l2);
-  for (const Packed& at : layout.all()) {
-    const T* W = parameters + at.W;
-    T* dW = gradient + at.W;
-    for (int64_t i = 0; i < at.n_weights; ++i) {
-      sum_abs += std::abs(W[i]);
-      sum_squares += static_cast<double>(W[i]) * W[i];
-      dW[i] += l1 * static_cast<T>((W[i] > 0) - (W[i] < 0)) + l2 * W[i];
-    }
-  }
-  return plan.l1 * sum_abs + 0.5 * plan.l2 * sum_squares;
+void penalize(const Plan& plan, const Layout<T>& layout, const T* parameters, T* gradient) {
+  if (plan.l1 == 0 && plan.l2 == 0) return;
+  for (const Packed& at : layout.all())
+    kernels<T>().penalize(at.n_weights, parameters + at.W, T(plan.l1), T(plan.l2), gradient + at.W);
 }
 
+// l1 * sum |W| + l2 / 2 * sum W^2 over all weights.
 template <class T>
-double norm(const T* block, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(block[i]) * block[i];
-  return std::sqrt(sum);
+double penalty(const Plan& plan, const Layout<T>& layout, const T* parameters) {
+  double sum_abs = 0, sum_squares = 0;
+  for (const Packed& at : layout.all())
+    for (int64_t i = at.W; i < at.W + at.n_weights; ++i) {
+      sum_abs += std::abs(static_cast<double>(parameters[i]));
+      sum_squares += static_cast<double>(parameters[i]) * static_cast<double>(parameters[i]);
+    }
+  return plan.l1 * sum_abs + 0.5 * plan.l2 * sum_squares;
 }
 
 }  // namespace
@@ -97,9 +93,9 @@ struct Session<T>::State {
       return 0;
     }
     const Layout<T>& layout = network.layout();
-    if (plan.l1 > 0 || plan.l2 > 0) penalty(plan, layout, parameters, gradient.data());
+    penalize(plan, layout, parameters, gradient.data());
     if (ends_epoch || plan.clip_norm > 0) {
-      const double length = norm(gradient.data(), gradient.size());
+      const double length = std::sqrt(kernels.sum_of_squares(gradient.size(), gradient.data()));
       if (ends_epoch) last.gradient_norm[k] = length;
       if (plan.clip_norm > 0 && length > plan.clip_norm)
         for (int64_t i = 0; i < gradient.size(); ++i) gradient[i] *= T(plan.clip_norm / length);
@@ -227,7 +223,8 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   const DropoutKey key{plan.seed, step, plan.starts.at(0)};
   double value = network.gradient(packed.data(), plan.loss, whole(data), drops(plan) ? &key : nullptr,
                                   packed_gradient.data());
-  value += penalty(plan, layout, packed.data(), packed_gradient.data());
+  penalize(plan, layout, packed.data(), packed_gradient.data());
+  value += penalty(plan, layout, packed.data());
   layout.unpack(packed_gradient.data(), gradient);
   return value;
 }

@@ -33,6 +33,8 @@ constexpr Kernels<T> table() {
       .backward = {backward<T, Identity>, backward<T, Sigmoid>, backward<T, Tanh>, backward<T, Relu>,
                    backward<T, LeakyRelu>, backward<T, Elu>, backward<T, Selu>, backward<T, Gelu>, backward<T, Silu>,
                    backward<T, Mish>, backward<T, Softplus>},
+      .penalize = penalize<T>,
+      .sum_of_squares = sum_of_squares<T>,
       .step = {step<T, Sgd>, step<T, Momentum>, step<T, Nesterov>, step<T, RmsProp>, step<T, AdamRule>},
   };
 }

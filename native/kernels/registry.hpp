@@ -48,6 +48,9 @@ struct Kernels {
   void (*column_sums)(int64_t m, int64_t n_panels, const T* dZ, int64_t row, T* sums);
   void (*activate[n_activations])(int64_t n, const T* Z, T* A);
   void (*backward[n_activations])(int64_t n, const T* Z, const T* A, const T* dA, T* dZ);
+  // dW += l1 sign(W) + l2 W: the gradient of the penalties
+  void (*penalize)(int64_t n, const T* W, T l1, T l2, T* dW);
+  double (*sum_of_squares)(int64_t n, const T* x);
   // theta, g, and moments m, v where the rule has them, all of n numbers
   void (*step[n_rules])(int64_t n, T* theta, const T* g, T* m, T* v, const StepArgs<T>&);
 };

@@ -1,5 +1,29 @@
-// Step rules: one pass over parameters, gradient and moments, as in src/fallline/optimizers.py.
+// What becomes of a gradient: penalties, its norm, and the step rules, one pass over parameters, gradient and moments, as in src/fallline/optimizers.py.
 // update(theta, g, m, v, args) changes theta and the moments it uses, in registers; n_moments says how many.
+// Everywhere n is a multiple of the panel, so of the vector.
+
+template <class T>
+static void penalize(int64_t n, const T* W, T l1, T l2, T* dW) {
+  for (int64_t i = 0; i < n; i += lanes<T>) {
+    const Vec<T> w = load(W + i), sign = w > T(0) ? all<T>(1) : w < T(0) ? all<T>(-1) : w;
+    store(dW + i, load(dW + i) + l1 * sign + l2 * w);
+  }
+}
+
+// Summed in double: a float's square may overflow.
+template <class T>
+static double sum_of_squares(int64_t n, const T* x) {
+  constexpr int L = lanes<double>;
+  Vec<double> sum{};
+  for (int64_t i = 0; i < n; i += L) {
+    Vec<double> v;
+    for (int j = 0; j < L; ++j) v[j] = static_cast<double>(x[i + j]);
+    sum += v * v;
+  }
+  double total = 0;
+  for (int j = 0; j < L; ++j) total += sum[j];
+  return total;
+}
 
 template <class T>
 struct Sgd {
@@ -44,7 +68,6 @@ struct AdamRule {
   }
 };
 
-// n is a multiple of the panel, so of the vector.
 template <class T, template <class> class R>
 static void step(int64_t n, T* theta, const T* g, T* m, T* v, const StepArgs<T>& s) {
   for (int64_t i = 0; i < n; i += lanes<T>) {

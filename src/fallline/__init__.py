@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
-    from fallline.descent import Gradient, Run, descend, gradient
+    from fallline.backpropagation import Gradient, gradient
+    from fallline.descent import Run, descend
     from fallline.errors import DataError, DivergenceWarning, FalllineError, ModelFileError, ParameterError
     from fallline.listeners import EarlyStopping, History, Listener
+    from fallline.minimize import LineSearch, minimize
+    from fallline.model import Model, load
     from fallline.network import Network
     from fallline.optimizers import SGD, Adam, AdamW, RMSprop
 
@@ -25,9 +28,11 @@ _HOME = {
     "DivergenceWarning": "errors",
     "EarlyStopping": "listeners",
     "FalllineError": "errors",
-    "Gradient": "descent",
+    "Gradient": "backpropagation",
     "History": "listeners",
+    "LineSearch": "minimize",
     "Listener": "listeners",
+    "Model": "model",
     "ModelFileError": "errors",
     "Network": "network",
     "ParameterError": "errors",
@@ -35,7 +40,9 @@ _HOME = {
     "Run": "descent",
     "SGD": "optimizers",
     "descend": "descent",
-    "gradient": "descent",
+    "gradient": "backpropagation",
+    "load": "model",
+    "minimize": "minimize",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")
 

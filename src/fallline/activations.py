@@ -58,7 +58,7 @@ class Activation:
         """Chain rule through the activation: the loss's gradient for Z, given that for A; all `(n, n_out)`."""
         if self.elementwise:
             return np.asarray(dA * self.derivative(Z, A))
-        return np.einsum("ni,nij->nj", dA, self.derivative(Z, A))
+        return np.asarray(np.einsum("ni,nij->nj", dA, self.derivative(Z, A)))
 
 
 def softplus(Z: Array) -> Array:
@@ -83,7 +83,7 @@ def softmax(Z: Array) -> Array:
 
 
 def _softmax_jacobian(Z: Array, A: Array) -> Array:
-    return A[:, :, None] * (np.eye(A.shape[1], dtype=A.dtype) - A[:, None, :])
+    return np.asarray(A[:, :, None] * (np.eye(A.shape[1], dtype=A.dtype) - A[:, None, :]))
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,91 +15,19 @@ import numpy.typing as npt
 
 from fallline.engines import Data, Engine, Plan, Session, Slice, as_engine
 from fallline.errors import DivergenceWarning, ParameterError
+from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress
 from fallline.listeners.listener import is_better
 from fallline.losses import Loss, as_loss
 from fallline.metrics import Metric, as_metrics
-from fallline.network import Network, views
+from fallline.network import Network
 from fallline.optimizers import StepRule, as_rule
+from fallline.params import PARAMS
 from fallline.schedules import Schedule, as_schedule
 
 Array = npt.NDArray[Any]
 
 SLICE_SECONDS = 0.05  # how long an engine runs before the loop looks up: listeners, Ctrl-C
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """The gradient of a loss at a network's parameters.
-
-    Attributes
-    ----------
-    loss : float
-        Penalties included.
-    block : array of shape (P,)
-        Laid out like `Network.parameters`.
-    dW, db : list of arrays
-        Views of `block`, shaped like `Network.W` and `Network.b`.
-    """
-
-    loss: float
-    block: Array
-    dW: list[Array]
-    db: list[Array]
-
-
-def gradient(
-    net: Network,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
-    loss: Loss | str = "auto",
-    sample_weight: npt.ArrayLike | None = None,
-    l1: float = 0.0,
-    l2: float = 0.0,
-    engine: Engine | str = "native",
-) -> Gradient:
-    """Backpropagation: the gradient of the loss over some rows.
-
-    Parameters
-    ----------
-    net : Network
-    X : array of shape (n, n_in)
-    y : array of shape (n,) or (n, n_targets)
-        Targets; classes as whole numbers where the network has several outputs.
-    loss : Loss or str, default "auto"
-        See `fallline.losses`; "auto" follows the output: squared error for identity, cross-entropy otherwise.
-    sample_weight : array of shape (n,), optional
-    l1, l2 : float, default 0
-        Penalties `l1 * sum |W| + l2 / 2 * sum W^2` over all weights (not the biases).
-    engine : {"native", "reference"} or Engine, default "native"
-
-    Returns
-    -------
-    Gradient
-
-    Raises
-    ------
-    DataError, ParameterError
-        The data do not fit the network or the loss; a setting is out of range.
-
-    References
-    ----------
-    Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors.
-
-    Examples
-    --------
-    >>> net = Network([1, 1], parameters=[2.0, 0.0])
-    >>> g = gradient(net, [[3.0]], [5.0], loss="quadratic")
-    >>> g.loss, g.dW[0].tolist(), g.db[0].tolist()
-    (0.5, [[3.0]], [1.0])
-    """
-    record = as_loss(loss, net.output)
-    data = Data.of(net, record, X, y, sample_weight)
-    plan = Plan(net.layers, record, as_rule("sgd"), batch_size=len(data.X), l1=l1, l2=l2)
-    _check_range("l1", l1, l1 >= 0, "0 or more")
-    _check_range("l2", l2, l2 >= 0, "0 or more")
-    value, block = as_engine(engine).gradient(plan, net.parameters, data)
-    return Gradient(value, block, *views(net.layers, block))
 
 
 @dataclass(frozen=True)
@@ -237,40 +162,47 @@ def descend(
     record, rule, law = as_loss(loss, net.output), as_rule(optimizer), as_schedule(schedule)
     data = Data.of(net, record, X, y, sample_weight)
     n = len(data.X)
-    n_hidden = len(net.layers) - 1
-    rates = (float(dropout),) * n_hidden if isinstance(dropout, (int, float)) else tuple(map(float, dropout))
-    _check_whole("epochs", epochs, 0)
-    _check_whole("starts", starts, 1)
-    _check_whole("seed", seed, 0)
-    if batch_size is not None:
-        _check_whole("batch_size", batch_size, 1)
-    _check_range("l1", l1, l1 >= 0, "0 or more")
-    _check_range("l2", l2, l2 >= 0, "0 or more")
-    _check_range("clip_norm", clip_norm, clip_norm is None or clip_norm > 0, "positive, or None")
-    _check_range("dropout", dropout, all(0 <= rate < 1 for rate in rates), "at least 0 and below 1")
-    _check_range("dropout", dropout, len(rates) == n_hidden, f"one number, or one for each of {n_hidden} hidden layers")
-    _check_range("keep", keep, keep in ("best", "last"), "'best' or 'last'")
-    size = n if batch_size is None else min(batch_size, n)
+    size = n if batch_size is None else min(PARAMS["batch_size"].check(batch_size), n)
     plan = Plan(
         layers=net.layers,
         loss=record,
         optimizer=rule,
         batch_size=size,
         shuffle=shuffle and size < n,
-        seed=int(seed),
-        starts=tuple(range(starts)),
-        l1=float(l1),
-        l2=float(l2),
-        dropout=rates,
-        clip_norm=float(clip_norm or 0.0),
+        seed=PARAMS["seed"].check(seed),
+        starts=tuple(range(PARAMS["starts"].check(starts))),
+        l1=PARAMS["l1"].check(l1),
+        l2=PARAMS["l2"].check(l2),
+        dropout=_dropout_rates(dropout, len(net.layers) - 1),
+        clip_norm=PARAMS["clip_norm"].check(clip_norm) or 0.0,
     )
+    if keep not in ("best", "last"):
+        raise ParameterError(f"keep is {keep!r}; it must be 'best' or 'last'")
     held_back = None
     if validation is not None:
-        _check_range("validation", len(validation), len(validation) in (2, 3), "(X, y) or (X, y, sample_weight)")
+        if len(validation) not in (2, 3):
+            raise ParameterError(f"validation has {len(validation)} parts; it must be (X, y) or (X, y, sample_weight)")
         held_back = Data.of(net, record, *validation)
-    networks = [net.copy()] + [net.restart(index) for index in range(1, starts)]
-    descent = _Descent(plan, networks, data, law, epochs, held_back, as_metrics(metrics), keep, callbacks, as_engine(engine))
-    return descent.run()
+    networks = [net.copy()] + [net.restart(index) for index in plan.starts[1:]]
+    return _Descent(
+        plan,
+        networks,
+        data,
+        law,
+        PARAMS["epochs"].check(epochs),
+        held_back,
+        as_metrics(metrics),
+        keep,
+        callbacks,
+        as_engine(engine),
+    ).run()
+
+
+def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[float, ...]:
+    rates = (dropout,) * n_hidden if isinstance(dropout, (int, float)) else tuple(dropout)
+    if len(rates) != n_hidden:
+        raise ParameterError(f"dropout has {len(rates)} rates; it must be one, or one a hidden layer, {n_hidden} here")
+    return tuple(PARAMS["dropout"].check(rate) for rate in rates)
 
 
 class _Descent:
@@ -309,7 +241,7 @@ class _Descent:
         session = self.engine.session(self.plan, self.last, self.data)
         self._tell("on_begin", self._progress(0, np.full(len(self.networks), np.nan)))
         reason = "finished"
-        with _ctrl_c() as interrupted:
+        with ctrl_c() as interrupted:
             for epoch in range(1, self.epochs + 1):
                 reason = self._epoch(session, epoch, interrupted)
                 if reason != "finished":
@@ -329,10 +261,9 @@ class _Descent:
             weight_sum += done.weight_sum
             self.diverged = done.diverged_step
             loss = np.where(self.diverged < 0, loss_sum / max(weight_sum, np.finfo(float).tiny), np.nan)
-            if interrupted.is_set():
-                if step < end:
-                    self._take_over(session.parameters(), epoch - 1, self.last_loss)
-                    return "interrupted"
+            if interrupted.is_set() and step < end:
+                self._take_over(session.parameters(), epoch - 1, self.last_loss)
+                return "interrupted"
             if (self.diverged >= 0).all():
                 return "diverged"
             if self._tell("on_progress", self._progress(step, loss)) and step < end:
@@ -396,10 +327,9 @@ class _Descent:
             self.keep == "best" and (self.validation is not None or reason == "stopped")
         )
         use_best = np.full(len(self.networks), keep_best) & (self.best_epoch > 0)
-        for k in np.flatnonzero(self.diverged >= 0):
+        for k in np.flatnonzero(self.diverged >= 0).tolist():
             use_best[k] = True
-            if not self._better_than_start(k):
-                self.best[k], self.best_epoch[k] = self.networks[k].parameters, 0
+            self._fall_back(k)
         kept = np.where(use_best[:, None], self.best, self.last)
         losses = np.where(use_best, self.best_loss, self.last_loss)
         ranked = np.where(np.isfinite(losses), losses, np.inf)
@@ -416,10 +346,14 @@ class _Descent:
             losses=losses,
         )
 
-    def _better_than_start(self, k: int) -> bool:
-        """Whether start k's best parameters have a lower training loss than its random start, after a divergence."""
-        at_best, at_start = (self.engine.loss(self.plan, theta, self.data) for theta in (self.best[k], self.networks[k].parameters))
-        return at_best < at_start
+    def _fall_back(self, k: int) -> None:
+        """After a divergence: where start k's best parameters are no better than its random start, keep that."""
+        rows = self.validation or self.data
+        at_best, at_start = (
+            self.engine.loss(self.plan, theta, rows) for theta in (self.best[k], self.networks[k].parameters)
+        )
+        if not at_best < at_start:
+            self.best[k], self.best_epoch[k], self.best_loss[k] = self.networks[k].parameters, 0, at_start
 
     def _message(self, reason: str) -> str:
         n_rows = len(self.history)
@@ -428,11 +362,13 @@ class _Descent:
             k = int(np.argmax(self.diverged >= 0))
             step, rate = int(self.diverged[k]), self.plan.optimizer.learning_rate
             who = "the loss" if len(self.networks) == 1 else f"the loss of start {k}"
+            kept = (
+                f"the parameters of epoch {self.best_epoch[k]} were" if self.best_epoch[k] else "the random start was"
+            )
             return (
                 f"{who} was no longer a finite number at step {step + 1} (epoch {step // self.steps_per_epoch + 1}): "
                 f"the learning rate {rate:g} is too large for these data; try {rate / 10:g}, scale the inputs, or set "
-                f"clip_norm. "
-                + (f"The parameters of epoch {epoch} were kept." if (epoch := self.best_epoch[k]) else "The random start was kept.")
+                f"clip_norm; {kept} kept"
             )
         return {
             "finished": f"all {self.epochs} epochs were done",
@@ -448,34 +384,5 @@ class _Descent:
 
     def _tell(self, event: str, what: Any) -> bool:
         """Tell all listeners; True if one of them asks to stop."""
-        return any([getattr(listener, event)(what) is True for listener in self.listeners])
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """Within the block the first Ctrl-C sets the event that this gives; the second raises KeyboardInterrupt."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ParameterError(f"{name} is {value!r}; it must be a whole number, {least} or more")
-
-
-def _check_range(name: str, value: object, condition: bool, allowed: str) -> None:
-    if not condition:
-        raise ParameterError(f"{name} is {value!r}; it must be {allowed}")
+        answers = [getattr(listener, event)(what) is True for listener in self.listeners]
+        return any(answers)

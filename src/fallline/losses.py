@@ -274,7 +274,7 @@ class CategoricalCrossEntropy(Loss):
 
     def _checked(self, Y: Array) -> Array:
         Y = _between_0_and_1(Y, self.name)
-        return Y * (1 - self.label_smoothing) + self.label_smoothing / Y.shape[1]
+        return np.asarray(Y * (1 - self.label_smoothing) + self.label_smoothing / Y.shape[1])
 
     def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
         if output.name == "sigmoid":
@@ -326,7 +326,9 @@ def _one_hot(classes: Array, n_classes: int, dtype: npt.DTypeLike) -> Array:
     outside = (classes < 0) | (classes >= n_classes)
     if outside.any():
         row = int(np.argmax(outside))
-        raise DataError(f"y has class {classes[row]} in row {row}; {n_classes} outputs mean classes 0 to {n_classes - 1}")
+        raise DataError(
+            f"y has class {classes[row]} in row {row}; {n_classes} outputs mean classes 0 to {n_classes - 1}"
+        )
     Y = np.zeros((len(classes), n_classes), dtype=dtype)
     Y[np.arange(len(classes)), classes] = 1
     return Y

@@ -139,7 +139,9 @@ class Network:
         else:
             self.parameters = np.array(parameters, dtype=self.dtype)
             if self.parameters.shape != (n_parameters,):
-                raise ParameterError(f"parameters has shape {self.parameters.shape}; this network takes ({n_parameters},)")
+                raise ParameterError(
+                    f"parameters has shape {self.parameters.shape}; this network takes ({n_parameters},)"
+                )
         self.W, self.b = views(self.layers, self.parameters)
         if parameters is None:
             self._draw(0)

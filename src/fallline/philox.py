@@ -62,7 +62,8 @@ def words(n: int, seed: int, a: int, b: int, purpose: int) -> Array:
     blocks = np.arange((n + 3) // 4, dtype=np.uint64)
     counter = np.empty((4, len(blocks)), dtype=np.uint64)
     counter[0], counter[1], counter[2], counter[3] = blocks, a, b, purpose
-    return philox(counter, (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)).T.reshape(-1)[:n]
+    key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
+    return np.ravel(philox(counter, key).T)[:n]
 
 
 def row_order(n: int, seed: int, epoch: int) -> Array:

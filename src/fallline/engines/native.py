@@ -18,9 +18,7 @@ Array = npt.NDArray[Any]
 
 def _layers(layers: tuple[Layer, ...], dropout: tuple[float, ...] = ()) -> list[tuple[int, int, str, float]]:
     rates = [*dropout, 0.0] if dropout else [0.0] * len(layers)
-    return [
-        (layer.n_in, layer.n_out, layer.activation.name, rate) for layer, rate in zip(layers, rates, strict=True)
-    ]
+    return [(layer.n_in, layer.n_out, layer.activation.name, rate) for layer, rate in zip(layers, rates, strict=True)]
 
 
 def _rule(rule: StepRule) -> dict[str, Any]:

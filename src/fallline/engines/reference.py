@@ -26,9 +26,7 @@ from fallline.network import Layer, views
 Array = npt.NDArray[Any]
 
 
-def backpropagation(
-    plan: Plan, parameters: Array, data: Data, masks: list[Array] | None = None
-) -> tuple[float, Array]:
+def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array] | None = None) -> tuple[float, Array]:
     """Loss of one batch, penalties left out, and its gradient for every weight and bias.
 
     Parameters
@@ -101,12 +99,17 @@ def _shares(weight: Array) -> Array:
     return weight / total if total > 0 else np.zeros_like(weight)
 
 
+def _silent() -> np.errstate:
+    """Overflow gives infinity and is found in the loss, so NumPy need not warn of it."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 class ReferenceSession(Session):
     """K networks going down together, one step at a time."""
 
     def __init__(self, plan: Plan, parameters: Array, data: Data) -> None:
         self.plan, self.data = plan, data
-        self.theta = parameters.copy()  # (K, P)
+        self.theta: Array = parameters.copy()  # (K, P)
         self.state = [plan.optimizer.init_state(theta) for theta in self.theta]
         self.step = 0
         self.diverged = np.full(len(self.theta), -1)
@@ -120,7 +123,7 @@ class ReferenceSession(Session):
             batch, ends_epoch = self._batch()
             weight = float(batch.weight.sum(dtype=np.float64))
             weight_sum += weight
-            for k in np.flatnonzero(self.diverged < 0):
+            for k in np.flatnonzero(self.diverged < 0).tolist():
                 loss_sum[k] += weight * self._take_step(k, batch, float(learning_rate), ends_epoch)
             self.step += 1
             n_steps += 1
@@ -130,7 +133,7 @@ class ReferenceSession(Session):
 
     def parameters(self) -> Array:
         """A copy of the parameters, shape (K, P)."""
-        return self.theta.copy()
+        return np.copy(self.theta)
 
     def _batch(self) -> tuple[Data, bool]:
         """The rows of this step, and whether they end the epoch."""
@@ -148,12 +151,12 @@ class ReferenceSession(Session):
         """One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite."""
         plan, theta = self.plan, self.theta[k]
         masks = dropout_masks(plan, batch.X, self.step, plan.starts[k])
-        with np.errstate(over="ignore", invalid="ignore"):
+        with _silent():
             loss, gradient = backpropagation(plan, theta, batch, masks)
         if not math.isfinite(loss):
             self.diverged[k] = self.step
             return 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
+        with _silent():
             if plan.l1 or plan.l2:
                 penalty(plan, theta, gradient)
             if ends_epoch or plan.clip_norm:
@@ -181,15 +184,16 @@ class ReferenceEngine(Engine):
     def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
         """Forward, remembering nothing; see `Engine.predict`."""
         A = X
-        for layer, W, b in zip(layers, *views(layers, parameters), strict=True):
-            A = layer.activation.value(A @ W + b)
+        with _silent():
+            for layer, W, b in zip(layers, *views(layers, parameters), strict=True):
+                A = layer.activation.value(A @ W + b)
         return A
 
     def loss(self, plan: Plan, parameters: Array, data: Data) -> float:
         """Forward to the loss; see `Engine.loss`."""
         W, b = views(plan.layers, parameters)
         A = self.predict(plan.layers[:-1], parameters, data.X)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with _silent():
             Z = A @ W[-1] + b[-1]
             output = plan.layers[-1].activation
             losses, _ = plan.loss.value_and_gradient(Z, output.value(Z), data.Y, output)

@@ -1,0 +1,91 @@
+"""`fallline`: the commands, and the one place where what goes wrong becomes one line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+from fallline import __version__
+from fallline.cli.datasets import datasets
+from fallline.cli.evaluate import evaluate
+from fallline.cli.info import info
+from fallline.cli.output import complain
+from fallline.cli.predict import predict
+from fallline.cli.train import train
+from fallline.errors import FalllineError
+
+app = typer.Typer(
+    name="fallline",
+    help="Train dense neural networks by gradient descent, on your own tables.",
+    epilog="Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted.",
+    rich_markup_mode=None,  # Rich takes longer to import than the help to read
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for _command in (train, predict, evaluate, info, datasets):
+    app.command()(_command)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"fallline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> int:
+    """Run the command that `sys.argv` asks for.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        return int(app(prog_name="fallline", standalone_mode=False) or 0)
+    except FalllineError as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+    except MemoryError as error:
+        return complain(
+            f"out of memory ({error}); try a smaller network, or fewer rows" if str(error) else "out of memory", 1
+        )
+    except BrokenPipeError:  # the reader of standard output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # Typer's usage errors have it, but no public name
+            raise
+        return complain(_usage(error))
+
+
+def _usage(error: Any) -> str:
+    """Typer's complaint, in the voice of the others, with where to read on."""
+    message = str(error.format_message()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "fallline"
+    return f"{message[:1].lower()}{message[1:]}; see '{command} --help'"
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    complain(str(message))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

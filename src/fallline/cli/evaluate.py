@@ -1,0 +1,30 @@
+"""`fallline evaluate`: how good a model is on a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fallline.cli.output import SCORE_NAMES, aligned
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with their targets, as train takes them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a model on a table that it has not seen: accuracy and log loss, or RMSE, MAE and R2."""
+    from fallline.files.model_file import to_json
+    from fallline.model import load
+    from fallline.table import read
+
+    trained = load(model)
+    rows = read(data, trained.encoder.target, columns=trained.encoder.columns)
+    scores = trained.evaluate(rows)
+    if as_json:
+        print(to_json({"model": str(model), "data": rows.name, "rows": rows.n_rows, "scores": scores}))
+    else:
+        named = [[SCORE_NAMES.get(name, name), f"{value:.6g}"] for name, value in scores.items()]
+        print(aligned([["rows", str(rows.n_rows)], *named]))

@@ -1,0 +1,82 @@
+"""`fallline info`: what is installed here, or what is in a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fallline.cli.output import aligned, listed_briefly, score_text
+
+
+def info(
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Model file to look into.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is installed here; or, with MODEL, what is in it and how it came about."""
+    if as_json:
+        from fallline.files.model_file import to_json
+
+        print(to_json(_installation() if model is None else _contents(model)))
+    elif model is None:
+        print(aligned([[name.replace("_", " "), _text(value)] for name, value in _installation().items()]))
+    else:
+        print(aligned([[name.replace("_", " "), _text(value)] for name, value in _contents(model).items()]))
+
+
+def _installation() -> dict[str, Any]:
+    import platform
+
+    from fallline import __version__
+
+    try:
+        from fallline import _core
+
+        chosen, known = _core.instruction_set(), _core.instruction_sets()
+    except ImportError:  # the compiled engine was left out of this build
+        chosen, known = None, []
+    return {
+        "fallline": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "engines": ["reference"] if chosen is None else ["native", "reference"],
+        "instruction_set": chosen,
+        "instruction_sets": known,
+    }
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    from fallline.model import load
+
+    model = load(path)
+    training = model.training
+    return {
+        "model": str(path),
+        "task": model.task,
+        "target": model.encoder.target,
+        "classes": None if model.classes is None else model.classes.tolist(),
+        "inputs": list(model.encoder.columns),
+        "layers": list(model.network.layer_sizes),
+        "activation": list(model.network.activation),
+        "output": model.network.output,
+        "parameters": len(model.network.parameters),
+        "dtype": model.network.dtype.name,
+        **{
+            name: training.get(name)
+            for name in ("table", "rows", "scores", "recipe", "settings", "command", "versions")
+        },
+    }
+
+
+def _text(value: Any) -> str:
+    """Put a value into one line for people."""
+    if isinstance(value, dict):
+        if value and all(isinstance(item, float) for item in value.values()) and "seed" not in value:
+            return score_text(value)
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return (
+            "-".join(map(str, value)) if value and all(type(item) is int for item in value) else listed_briefly(value)
+        )
+    return "none" if value is None else str(value)

@@ -1,0 +1,99 @@
+"""How the commands speak: results to standard output, one line to standard error for what is wrong."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fallline.errors import ParameterError
+
+SCORE_NAMES = {"log_loss": "log loss", "rmse": "RMSE", "mae": "MAE", "r2": "R2"}
+
+
+def complain(message: str, status: int = 2) -> int:
+    """Write one line to standard error, whatever the message holds.
+
+    Parameters
+    ----------
+    message : str
+    status : int
+
+    Returns
+    -------
+    int
+        The status.
+    """
+    print("fallline:", " ".join(message.split()), file=sys.stderr)
+    return status
+
+
+def check_writable(option: str, path: Path, endings: tuple[str, ...] = ()) -> None:
+    """Make sure, before the work begins, that a file can be written when it is over.
+
+    Parameters
+    ----------
+    option : str
+        The option that named the file.
+    path : Path
+    endings : tuple of str
+        The endings it may have; any if there are none.
+
+    Raises
+    ------
+    ParameterError
+        It is a directory, its directory is not there or cannot be written to, or it ends otherwise.
+    """
+    if endings and path.suffix not in endings:
+        raise ParameterError(f"{option} {path}: the name must end in {' or '.join(endings)}")
+    if path.is_dir():
+        raise ParameterError(f"{option} {path}: a directory; name a file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.exists():
+            with path.open("ab"):
+                pass
+    except OSError as error:
+        raise ParameterError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Set lines of left-aligned columns, two spaces apart.
+
+    Examples
+    --------
+    >>> print(aligned([["rows", "150"], ["accuracy", "0.97"]]))
+    rows      150
+    accuracy  0.97
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def listed_briefly(names: Iterable[object], most: int = 5) -> str:
+    """Give the first few names, and how many more there are.
+
+    Examples
+    --------
+    >>> listed_briefly("abcdefgh")
+    'a, b, c, d, e and 3 more'
+    """
+    words = [str(name) for name in names]
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def score_text(scores: Mapping[str, float]) -> str:
+    """Put scores into a few words.
+
+    Examples
+    --------
+    >>> score_text({"accuracy": 0.97772, "log_loss": 0.0812345})
+    'accuracy 97.77 %, log loss 0.08123'
+    """
+    return ", ".join(
+        f"accuracy {100 * value:.2f} %" if name == "accuracy" else f"{SCORE_NAMES.get(name, name)} {value:.4g}"
+        for name, value in scores.items()
+    )

@@ -1,0 +1,62 @@
+"""`fallline predict`: a model and a table in, one prediction a row out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from fallline.cli.output import check_writable
+from fallline.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows, as train takes them; the target may be missing.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV file to write; otherwise standard output.")
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="The probability of each class instead of the class.")] = False,
+) -> None:
+    """Predict, as CSV: one line for each row of DATA, in its order.
+
+    The column is called as the target; with --proba there is one for each class, called as the class.
+    """
+    if out is not None:
+        check_writable("--out", out, (".csv",))
+        if out.resolve() in (model.resolve(), Path(data).resolve()):
+            raise ParameterError("MODEL, DATA and --out must be different files")
+
+    from fallline.model import load
+    from fallline.table import read
+
+    trained = load(model)
+    rows = read(data, trained.encoder.target, columns=trained.encoder.columns)
+    if proba:
+        names = [] if trained.classes is None else [str(label) for label in trained.classes.tolist()]
+        predictions = trained.predict_proba(rows)
+    else:
+        names, predictions = [trained.encoder.target], trained.predict(rows)[:, None]
+    if out is None:
+        _write(sys.stdout, names, predictions)
+        sys.stdout.flush()
+    else:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            _write(file, names, predictions)
+
+
+def _write(file: TextIO, names: list[str], predictions: npt.NDArray[Any]) -> None:
+    """Lines of CSV; numbers with the nine digits that tell every float32 from the next."""
+    import csv
+
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    if predictions.dtype.kind == "f":
+        writer.writerows([f"{value:.9g}" for value in row] for row in predictions.tolist())
+    else:
+        writer.writerows(predictions.tolist())

@@ -1,0 +1,179 @@
+"""`fallline train`: a table in, a model file out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fallline.cli.output import aligned, check_writable, complain, listed_briefly, score_text
+from fallline.cli.settings import default_text, parse, setting
+from fallline.errors import ParameterError
+from fallline.params import PARAMS
+
+if TYPE_CHECKING:
+    from fallline.fit import Fit
+    from fallline.table import Table
+
+DATA = "CSV, Parquet, NPZ or IDX file; - for CSV on standard input; or a bundled set, such as digits."
+
+
+def train(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    target: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column to learn; NPZ, IDX and bundled sets know theirs.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the model is written.")] = Path("model.fallline"),
+    history: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write losses and measures of all epochs: .csv or .json.")
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE|FILE",
+            help="Share of the rows held back to measure on; or a file of rows to measure on.",
+            show_default=default_text(PARAMS["validation"]),
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
+    ] = None,
+    task: Annotated[str | None, setting("task")] = None,
+    hidden: Annotated[str | None, setting("hidden")] = None,
+    activation: Annotated[str | None, setting("activation")] = None,
+    loss: Annotated[str | None, setting("loss")] = None,
+    epochs: Annotated[str | None, setting("epochs")] = None,
+    batch_size: Annotated[str | None, setting("batch_size")] = None,
+    optimizer: Annotated[str | None, setting("optimizer")] = None,
+    learning_rate: Annotated[str | None, setting("learning_rate")] = None,
+    schedule: Annotated[str | None, setting("schedule")] = None,
+    clip_norm: Annotated[str | None, setting("clip_norm")] = None,
+    weight_decay: Annotated[str | None, setting("weight_decay")] = None,
+    l1: Annotated[str | None, setting("l1")] = None,
+    l2: Annotated[str | None, setting("l2")] = None,
+    dropout: Annotated[str | None, setting("dropout")] = None,
+    label_smoothing: Annotated[str | None, setting("label_smoothing")] = None,
+    patience: Annotated[str | None, setting("patience")] = None,
+    starts: Annotated[str | None, setting("starts")] = None,
+    seed: Annotated[str | None, setting("seed")] = None,
+    engine: Annotated[str | None, setting("engine")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> int:
+    """Train a network on a table and write the model to a file.
+
+    Some rows are held back and only measured on. Ctrl-C stops the training; the best so far is written, and the exit
+    status is 130. If the loss of every start became infinite the last good model is written and the exit status is 1.
+    """
+    settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
+    validation_file = None
+    if validation is not None and _is_number(validation):
+        settings["validation"] = PARAMS["validation"].parse(validation)
+    else:
+        validation_file = validation
+    check_writable("--out", out)
+    if history is not None:
+        check_writable("--history", history, (".csv", ".json"))
+    if len({path.resolve() for path in (Path(data), out, history or Path("history"))}) < 3:
+        raise ParameterError("DATA, --out and --history must be different files")
+
+    from fallline.fit import fit
+    from fallline.listeners.progress_bar import ProgressBar
+    from fallline.table import read
+
+    began = time.perf_counter()
+    table = read(data, target, drop=drop or ())
+    validation_table = None
+    if validation_file is not None:
+        validation_table = read(validation_file, table.target, columns=table.columns)
+    bar = ProgressBar()
+    try:
+        fitted = fit(table, settings, () if quiet else (bar,), validation_table)
+    finally:
+        bar.close()
+    fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
+    reason = fitted.run.stop_reason
+    written = reason != "diverged" or fitted.run.kept_epochs[fitted.start] > 0
+    if written:
+        fitted.model.save(out)
+    if history is not None:
+        fitted.run.history.write(history)
+    summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
+    if as_json:
+        from fallline.files.model_file import to_json
+
+        print(to_json(summary))
+    elif not quiet:
+        print(_in_words(fitted, summary))
+    if reason == "interrupted":
+        return complain(f"{fitted.run.message}, in {out}", 130)
+    if not written:
+        return complain("nothing was learned, so no model was written", 1)
+    return 1 if reason == "diverged" else 0
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dict[str, Any]:
+    """Say what came of it, for programs."""
+    model, run = fitted.model, fitted.run
+    return {
+        "model": None if out is None else str(out),
+        "data": table.name,
+        "task": model.task,
+        "target": model.encoder.target,
+        "classes": None if model.classes is None else model.classes.tolist(),
+        "inputs": model.encoder.n_in,
+        "layers": list(model.network.layer_sizes),
+        "activation": model.training["settings"]["activation"],
+        "parameters": len(model.network.parameters),
+        "rows_trained": len(fitted.train_rows),
+        "rows_held_back": len(fitted.held_back_rows),
+        "scores": fitted.scores,
+        "held_back_chose": fitted.held_back_chose,
+        "epochs": run.history.rows[-1]["epoch"] if len(run.history) else 0,
+        "kept_epoch": run.kept_epochs[fitted.start],
+        "starts": len(run.networks),
+        "kept_start": fitted.start,
+        "stop_reason": run.stop_reason,
+        "message": run.message,
+        "engine": model.engine,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
+    """Say what came of it, for people."""
+    encoder = fitted.model.encoder
+    if encoder.classes is None:
+        kind = f"a number, {encoder.target_center:.4g} on average, give or take {encoder.target_scale:.4g}"
+    else:
+        kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
+    held_back, epochs = summary["rows_held_back"], summary["epochs"]
+    kept = "" if summary["kept_epoch"] == epochs else f", of which epoch {summary['kept_epoch']} was kept"
+    of_starts = f"; the best of {summary['starts']} starts" if summary["starts"] > 1 else ""
+    rows = [
+        ["data", f"{summary['data']}: {summary['inputs']} inputs ({listed_briefly(encoder.columns)})"],
+        ["target", f"{encoder.target}: {kind}"],
+        [
+            "network",
+            f"{'-'.join(map(str, summary['layers']))}, {summary['activation']}, {summary['parameters']} numbers",
+        ],
+        ["rows", f"{summary['rows_trained']} to train on" + (f", {held_back} held back" if held_back else "")],
+        ["training", f"{epochs} epochs in {summary['seconds']:.1f} s{kept}{of_starts}"],
+    ]
+    if fitted.scores:
+        chose = " (they chose the epoch, so expect a little less)" if fitted.held_back_chose else ""
+        rows.append(["held back", score_text(fitted.scores) + chose])
+    rows.append(["model", summary["model"] or "not written"])
+    return aligned(rows)

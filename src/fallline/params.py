@@ -1,0 +1,336 @@
+"""The one table of hyper-parameters: type, default, range and one line of doc; validation, help and reference read it.
+
+Only plain Python is imported here, so that `fallline --help` costs nothing. `"auto"` as a default means that the recipe
+decides when it has seen the table (see `fallline.recipes`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from fallline.errors import ParameterError, did_you_mean
+
+_WORDS = {"auto": "'auto'", None: "none"}
+
+
+@dataclass(frozen=True)
+class Param:
+    """One hyper-parameter.
+
+    Parameters
+    ----------
+    name : str
+        The name that users type; with dashes on the command line.
+    type : {int, float, str, tuple}
+        tuple means whole numbers.
+    default : object
+        What holds where nobody says otherwise.
+    allowed : callable or tuple of str
+        Whether a value of that type is in range; or the names to choose from.
+    words : str
+        The range in words, after "it must be".
+    doc : str
+        One line for help and reference.
+    group : {"data", "network", "descent", "regularisation", "run"}
+    special : tuple
+        Values that stand beside the type: "auto" or None.
+    """
+
+    name: str
+    type: type
+    default: Any
+    allowed: Callable[[Any], bool] | tuple[str, ...]
+    words: str
+    doc: str
+    group: str
+    special: tuple[Any, ...] = ()
+
+    def check(self, value: Any) -> Any:
+        """Give the value as its type, if it is in range.
+
+        Parameters
+        ----------
+        value : object
+
+        Returns
+        -------
+        int, float, str, tuple of int, "auto" or None
+
+        Raises
+        ------
+        ParameterError
+            Names the parameter, its value and what is allowed.
+
+        Examples
+        --------
+        >>> PARAMS["hidden"].check([64, 32]), PARAMS["epochs"].check("auto")
+        ((64, 32), 'auto')
+        """
+        if (value is None or isinstance(value, str)) and value in self.special:
+            return value
+        if isinstance(self.allowed, tuple):
+            if not isinstance(value, str) or value not in self.allowed:
+                known = [*self.allowed, *(name for name in self.special if name)]
+                raise ParameterError(f"{self.name} {value!r} is unknown{did_you_mean(value, known)}")
+            return value
+        converted = _converted(self.type, value)
+        if converted is None or not self.allowed(converted):
+            raise ParameterError(f"{self.name} is {value!r}; it must be {self.range}")
+        return converted
+
+    def parse(self, text: str) -> Any:
+        """Give the value that a person typed, such as `256,256` or `none`; ParameterError as in `check`.
+
+        Examples
+        --------
+        >>> PARAMS["hidden"].parse("256,128"), PARAMS["learning_rate"].parse("1e-2")
+        ((256, 128), 0.01)
+        """
+        if text.lower() == "none":
+            return self.check(() if self.type is tuple else None)
+        if text in self.special:
+            return text
+        try:
+            return self.check(_FROM_TEXT[self.type](text))
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, ParameterError):
+                raise
+            raise ParameterError(f"{self.name} is {text!r}; it must be {self.range}") from None
+
+    @property
+    def range(self) -> str:
+        """What is allowed, in words, the special values included."""
+        return ", or ".join([self.words, *(_WORDS[value] for value in self.special)])
+
+
+def _converted(kind: type, value: Any) -> Any:
+    """Give the value as int, float or tuple of int; None where it is something else."""
+    if kind is tuple:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return None
+        numbers = tuple(_converted(int, item) for item in value)
+        return None if None in numbers else numbers
+    if isinstance(value, bool):
+        return None
+    if kind is int:
+        return int(value) if isinstance(value, Integral) else None
+    return float(value) if isinstance(value, Real) else None
+
+
+_FROM_TEXT: dict[type, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    str: str,
+    tuple: lambda text: tuple(int(part) for part in text.split(",")),
+}
+
+
+def _whole(least: int) -> Callable[[int], bool]:
+    return lambda value: value >= least
+
+
+def _positive(value: float) -> bool:
+    return 0 < value < math.inf
+
+
+def _not_negative(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _share(value: float) -> bool:
+    return 0 <= value < 1
+
+
+TASKS = ("classification", "regression")
+ACTIVATIONS = (
+    "identity",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "softplus",
+)
+OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "coslog4", "warm_up")
+LOSSES = ("squared_error", "absolute_error", "huber", "categorical_cross_entropy")
+ENGINES = ("native", "reference")
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return f"one of {', '.join(names)}"
+
+
+_TABLE = (
+    Param(
+        "task",
+        str,
+        "auto",
+        TASKS,
+        _one_of(TASKS),
+        "What is learned: classes or a number. auto: classes for text and for at most 20 different whole numbers.",
+        "data",
+        ("auto",),
+    ),
+    Param(
+        "validation",
+        float,
+        0.2,
+        _share,
+        "at least 0 and below 1",
+        "Share of the rows held back to measure on.",
+        "data",
+    ),
+    Param(
+        "hidden",
+        tuple,
+        "auto",
+        lambda sizes: all(size >= 1 for size in sizes),
+        "whole numbers, 1 or more, such as 256,256 (none: no hidden layer)",
+        "Neurons of each hidden layer. auto: 256,256, or 64,64 for fewer than 1000 rows.",
+        "network",
+        ("auto",),
+    ),
+    Param("activation", str, "relu", ACTIVATIONS, _one_of(ACTIVATIONS), "Activation of the hidden layers.", "network"),
+    Param(
+        "loss",
+        str,
+        "auto",
+        LOSSES,
+        _one_of(LOSSES),
+        "What is minimised. auto: categorical_cross_entropy for classes, squared_error for numbers.",
+        "descent",
+        ("auto",),
+    ),
+    Param(
+        "epochs",
+        int,
+        "auto",
+        _whole(1),
+        "a whole number, 1 or more",
+        "Times that every row is visited. auto: 20 to 60, for about 10000 steps; but at least 700 steps.",
+        "descent",
+        ("auto",),
+    ),
+    Param("batch_size", int, 32, _whole(1), "a whole number, 1 or more", "Rows in a batch.", "descent"),
+    Param("optimizer", str, "adamw", OPTIMIZERS, _one_of(OPTIMIZERS), "How a gradient becomes a step.", "descent"),
+    Param(
+        "learning_rate",
+        float,
+        "auto",
+        _positive,
+        "a positive number",
+        "Length of a step relative to the gradient. auto: 0.001, for sgd 0.1.",
+        "descent",
+        ("auto",),
+    ),
+    Param(
+        "schedule",
+        str,
+        "cosine",
+        SCHEDULES,
+        _one_of(SCHEDULES),
+        "What the learning rate is multiplied by as the training goes on.",
+        "descent",
+    ),
+    Param(
+        "clip_norm",
+        float,
+        None,
+        _positive,
+        "a positive number",
+        "Gradients longer than this are shortened to it.",
+        "descent",
+        (None,),
+    ),
+    Param(
+        "weight_decay",
+        float,
+        "auto",
+        _not_negative,
+        "0 or more",
+        "Share of each weight, times the learning rate, taken away a step. auto: 300 / rows, at most 1, for adamw.",
+        "regularisation",
+        ("auto",),
+    ),
+    Param("l1", float, 0.0, _not_negative, "0 or more", "Penalty on the sum of |W|.", "regularisation"),
+    Param("l2", float, 0.0, _not_negative, "0 or more", "Penalty on half the sum of W^2.", "regularisation"),
+    Param(
+        "dropout",
+        float,
+        0.0,
+        _share,
+        "at least 0 and below 1",
+        "Share of the neurons dropped after each hidden layer in a step.",
+        "regularisation",
+    ),
+    Param(
+        "label_smoothing",
+        float,
+        0.0,
+        _share,
+        "at least 0 and below 1",
+        "Share of each target that is spread evenly over the classes.",
+        "regularisation",
+    ),
+    Param(
+        "patience",
+        int,
+        None,
+        _whole(1),
+        "a whole number, 1 or more",
+        "Stop after this many epochs without a better loss on the held-back rows, and keep the best epoch.",
+        "regularisation",
+        (None,),
+    ),
+    Param("starts", int, 1, _whole(1), "a whole number, 1 or more", "Random starts to train; the best is kept.", "run"),
+    Param(
+        "seed",
+        int,
+        0,
+        lambda value: 0 <= value < 2**63,
+        "a whole number, 0 or more",
+        "Of everything random: the same seed gives the same model.",
+        "run",
+    ),
+    Param("engine", str, "native", ENGINES, _one_of(ENGINES), "What computes; reference is NumPy to be read.", "run"),
+)
+
+PARAMS: dict[str, Param] = {param.name: param for param in _TABLE}
+
+
+def check(settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All settings: those given, checked, and the defaults for the others, in the order of the table.
+
+    Parameters
+    ----------
+    settings : mapping from names to values, optional
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ParameterError
+        A name is unknown or a value is out of range.
+
+    Examples
+    --------
+    >>> settings = check({"epochs": 5})
+    >>> settings["epochs"], settings["batch_size"]
+    (5, 32)
+    """
+    given = dict(settings or {})
+    for name in given:
+        if name not in PARAMS:
+            raise ParameterError(f"setting {name!r} is unknown{did_you_mean(name, PARAMS)}")
+    return {name: param.check(given.get(name, param.default)) for name, param in PARAMS.items()}

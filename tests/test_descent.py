@@ -1,0 +1,354 @@
+"""The loop: epochs, history, validation, stopping, Ctrl-C, divergence, listeners."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fallline as fl
+from fallline.engines import ENGINES
+from fallline.engines.reference import backpropagation
+from fallline.listeners import Epoch, Progress
+from fallline.optimizers import SGD
+
+both_engines = pytest.mark.parametrize("engine", ENGINES)
+
+
+def wave(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(seed).uniform(-1, 1, (n, 1))
+    return x, np.sin(3 * x[:, 0])
+
+
+@both_engines
+def test_history_rows(engine: str, tmp_path: Path) -> None:
+    X, y = wave()
+    net = fl.Network([1, 8, 1], "tanh")
+    run = fl.descend(net, X, y, epochs=4, batch_size=25, starts=2, validation=wave(30, 1), metrics=["r2"], engine=engine)
+    assert len(run.history) == 8
+    assert [row["epoch"] for row in run.history] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert [row["start"] for row in run.history] == [0, 1] * 4
+    assert run.history.rows[-1]["step"] == 4 * 3  # 25 + 25 + 10 rows
+    expected = ["epoch", "step", "start", "loss", "validation_loss", "r2", "learning_rate", "gradient_norm", "seconds"]
+    assert list(run.history.rows[0]) == expected
+    assert json.loads(json.dumps(run.history.rows)) == run.history.rows
+    assert (np.diff(run.history["seconds"][:, 0]) > 0).all()
+    assert run.stop_reason == "finished"
+    assert run.message == "all 4 epochs were done"
+    for ending in ("json", "csv"):
+        run.history.write(tmp_path / f"history.{ending}")
+    assert json.loads((tmp_path / "history.json").read_text()) == run.history.rows
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 9
+    with pytest.raises(fl.ParameterError, match=r"must end in .csv or .json"):
+        run.history.write(tmp_path / "history.txt")
+
+
+@both_engines
+def test_the_given_network_is_left_alone(engine: str) -> None:
+    net = fl.Network([1, 4, 1], seed=3)
+    before = net.parameters.copy()
+    run = fl.descend(net, *wave(), epochs=2, engine=engine)
+    np.testing.assert_array_equal(net.parameters, before)
+    assert not np.array_equal(run.network.parameters, before)
+
+
+@both_engines
+def test_a_short_last_batch_counts_for_what_it_is(engine: str) -> None:
+    """With a learning rate of next to nothing the epoch's loss is the loss over all rows, weighted."""
+    X, y = wave(23)
+    weight = np.random.default_rng(2).uniform(0.1, 3, 23)
+    net = fl.Network([1, 8, 1], "tanh", seed=1, dtype="float64")
+    run = fl.descend(
+        net, X, y, optimizer=SGD(1e-12), batch_size=10, epochs=1, sample_weight=weight, engine=engine
+    )
+    expected = np.average((net(X)[:, 0] - y) ** 2, weights=weight)
+    assert run.history["loss"].item() == pytest.approx(expected, rel=1e-9)
+
+
+@both_engines
+def test_the_gradient_norm_is_that_of_the_last_step(engine: str) -> None:
+    X, y = wave(20)
+    net = fl.Network([1, 8, 1], "tanh", seed=1, dtype="float64")
+    run = fl.descend(net, X, y, optimizer=SGD(1e-12), batch_size=None, epochs=1, l2=0.1, engine=engine)
+    assert run.history["gradient_norm"].item() == pytest.approx(np.linalg.norm(fl.gradient(net, X, y, l2=0.1).block))
+
+
+@both_engines
+def test_early_stopping_keeps_the_best_parameters(engine: str) -> None:
+    """Few noisy rows and a large network: the validation loss falls, then rises."""
+    rng = np.random.default_rng(0)
+    X, y = wave(20)
+    y = y + rng.normal(0, 0.4, 20)
+    held_back = wave(200, 1)
+    net = fl.Network([1, 64, 64, 1], "relu", seed=1)
+    run = fl.descend(
+        net, X, y, fl.losses.SquaredError(), fl.Adam(5e-3), batch_size=5, epochs=400, validation=held_back,
+        callbacks=[fl.EarlyStopping(patience=15)], engine=engine,
+    )  # fmt: skip
+    validation = run.history["validation_loss"][:, 0]
+    assert run.stop_reason == "stopped"
+    assert len(validation) == np.argmin(validation) + 1 + 15 < 400
+    assert run.kept_epochs == [np.argmin(validation) + 1]
+    assert run.losses[0] == validation.min() < validation[-1]
+    again = np.mean((run.network(held_back[0])[:, 0] - held_back[1]) ** 2)
+    assert again == pytest.approx(validation.min(), rel=1e-5)
+
+
+def test_keep_last_and_keep_best() -> None:
+    X, y = wave(20)
+    settings: dict[str, Any] = {"optimizer": SGD(0.2), "batch_size": 3, "epochs": 30, "validation": wave(50, 1)}
+    net = fl.Network([1, 16, 1], "tanh", seed=1)
+    best, last = (fl.descend(net, X, y, keep=keep, **settings) for keep in ("best", "last"))
+    validation = best.history["validation_loss"][:, 0]
+    np.testing.assert_array_equal(validation, last.history["validation_loss"][:, 0])
+    assert best.losses[0] == validation.min()
+    assert last.losses[0] == validation[-1]
+    assert last.kept_epochs == [30]
+    assert np.argmin(validation) + 1 == best.kept_epochs[0] != 30
+
+
+def test_the_best_start_is_the_one_with_the_lowest_loss() -> None:
+    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
+    run = fl.descend(
+        fl.Network([2, 2, 1], "tanh", "sigmoid", seed=3), X, [0, 1, 1, 0],
+        optimizer=fl.Adam(0.05), batch_size=None, epochs=300, starts=8,
+    )  # fmt: skip
+    assert run.losses.shape == (8,)
+    assert run.best_start == np.argmin(run.losses)
+    assert run.losses.max() > 2 * run.losses.min(), "XOR has bad valleys, and some starts end there"
+    assert run.network is run.networks[run.best_start]
+
+
+@both_engines
+@pytest.mark.parametrize("optimizer", [SGD(1e6), SGD(30.0, momentum=0.9)], ids=str)
+def test_a_loss_that_is_not_finite_stops_the_run(engine: str, optimizer: SGD) -> None:
+    X, y = wave()
+    net = fl.Network([1, 16, 1], "relu", seed=1)
+    with pytest.warns(fl.DivergenceWarning, match="no longer a finite number at step") as caught:
+        run = fl.descend(net, X, y, optimizer=optimizer, epochs=50, engine=engine)
+    assert caught[0].filename == __file__, "the warning points at the caller"
+    assert run.stop_reason == "diverged"
+    assert f"try {optimizer.learning_rate / 10:g}" in run.message
+    assert np.isfinite(run.network.parameters).all()
+    assert run.kept_epochs == [0], "no epoch was better than the random start"
+    np.testing.assert_array_equal(run.network.parameters, net.parameters)
+    assert np.isfinite(run.losses).all()
+
+
+@both_engines
+def test_a_start_that_diverges_does_not_stop_the_others(engine: str) -> None:
+    """One start has weights that overflow float32 at once; the other is healthy."""
+    X, y = wave()
+    net = fl.Network([1, 4, 1], "relu", seed=1)
+    net.parameters[:] = 3e38
+    with pytest.warns(fl.DivergenceWarning, match="loss of start 0 .* at step 1 .* the random start was kept"):
+        run = fl.descend(net, X, y, epochs=5, starts=2, engine=engine)
+    assert run.stop_reason == "finished"
+    assert run.best_start == 1
+    assert run.kept_epochs == [0, 5]
+    assert np.isnan(run.history["loss"][:, 0]).all()
+    assert np.isfinite(run.history["loss"][:, 1]).all()
+
+
+@both_engines
+def test_a_later_divergence_keeps_the_best_epoch(engine: str) -> None:
+    """A schedule that explodes after ten good epochs."""
+
+    class Explosion(fl.schedules.Schedule):
+        def factor(self, t: np.ndarray) -> np.ndarray:
+            return np.where(t < 0.5, 1.0, 1e9)
+
+    net = fl.Network([1, 16, 1], "relu", seed=1)
+    with pytest.warns(fl.DivergenceWarning, match=r"\(epoch 1\d\).* the parameters of epoch \d+ were kept"):
+        run = fl.descend(net, *wave(), optimizer=SGD(0.05), schedule=Explosion(), epochs=20, engine=engine)
+    assert 5 < run.kept_epochs[0] <= 11
+    assert np.mean((run.network(wave()[0])[:, 0] - wave()[1]) ** 2) < 0.2
+
+
+@both_engines
+@pytest.mark.parametrize("validated", [True, False])
+def test_ctrl_c_ends_the_descent_soon_and_keeps_the_best(engine: str, validated: bool) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20_000, 50)), rng.normal(size=20_000)
+    validation = (X[:500], y[:500]) if validated else None
+    net = fl.Network([50, 64, 64, 1], seed=1)
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.6, press)
+    timer.start()
+    run = fl.descend(net, X, y, epochs=10_000, validation=validation, engine=engine)
+    late = time.perf_counter() - pressed[0]
+    assert run.stop_reason == "interrupted"
+    assert late < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert np.isfinite(run.network.parameters).all()
+    if validated and run.kept_epochs[0]:
+        assert run.losses[0] == run.history["validation_loss"].min()
+
+
+def test_a_second_ctrl_c_raises() -> None:
+    class Press(fl.Listener):
+        def on_progress(self, progress: Progress) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        fl.descend(fl.Network([1, 4, 1]), *wave(), epochs=100, callbacks=[Press()])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_descending_in_another_thread_leaves_signals_alone() -> None:
+    runs: list[fl.Run] = []
+    thread = threading.Thread(target=lambda: runs.append(fl.descend(fl.Network([1, 4, 1]), *wave(), epochs=2)))
+    thread.start()
+    thread.join()
+    assert runs[0].stop_reason == "finished"
+
+
+def test_other_threads_run_while_the_native_engine_trains() -> None:
+    """A counter in another thread goes on counting: no work is done with the GIL held."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4000, 400)), rng.normal(size=4000)
+    counted, stop = [0], threading.Event()
+
+    def count() -> None:
+        while not stop.wait(0.001):
+            counted[0] += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    began = time.perf_counter()
+    fl.gradient(fl.Network([400, 1000, 1000, 1]), X, y)
+    seconds = time.perf_counter() - began
+    stop.set()
+    thread.join()
+    assert counted[0] > 20 * seconds, f"{counted[0]} ticks in {seconds:.2f} s"
+
+
+@both_engines
+def test_listeners_hear_everything_and_may_stop(engine: str) -> None:
+    heard: list[str] = []
+
+    class Ear(fl.Listener):
+        def on_begin(self, progress: Progress) -> None:
+            heard.append(f"begin {progress.n_steps}")
+
+        def on_epoch(self, epoch: Epoch) -> bool:
+            heard.append(f"epoch {epoch.progress.epoch}")
+            assert epoch.parameters().shape == (2, 13)
+            return epoch.progress.epoch == 3
+
+        def on_end(self, stop_reason: str) -> None:
+            heard.append(stop_reason)
+
+    run = fl.descend(
+        fl.Network([1, 4, 1]), *wave(60), batch_size=30, epochs=10, starts=2, callbacks=[Ear()], engine=engine
+    )
+    assert heard == ["begin 20", "epoch 1", "epoch 2", "epoch 3", "stopped"]
+    assert run.stop_reason == "stopped"
+    assert run.message == "a listener stopped the descent after 3 epochs"
+
+
+def test_a_listener_may_stop_within_an_epoch() -> None:
+    class Impatient(fl.Listener):
+        def on_progress(self, progress: Progress) -> bool:
+            return True
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20_000, 50)), rng.normal(size=20_000)
+    run = fl.descend(fl.Network([50, 64, 1]), X, y, batch_size=1, epochs=1, callbacks=[Impatient()])
+    assert run.stop_reason == "stopped"
+    assert len(run.history) == 0
+    assert not np.array_equal(run.network.parameters, fl.Network([50, 64, 1]).parameters)
+
+
+@both_engines
+def test_one_row_a_batch_is_stochastic_gradient_descent_by_hand(engine: str) -> None:
+    """Three steps of one row each, in the order that the seed gives, against steps written out."""
+    from fallline.engines import Data, Plan
+    from fallline.philox import row_order
+
+    X, y = wave(3)
+    net = fl.Network([1, 2, 1], "tanh", seed=1, dtype="float64")
+    run = fl.descend(net, X, y, optimizer=SGD(0.1), batch_size=1, epochs=1, seed=8, engine=engine)
+    theta = net.parameters.copy()
+    plan = Plan(net.layers, fl.losses.SquaredError(), SGD())
+    for row in row_order(3, seed=8, epoch=0):
+        data = Data.of(net, plan.loss, X[row : row + 1], y[row : row + 1])
+        theta -= 0.1 * backpropagation(plan, theta, data)[1]
+    np.testing.assert_allclose(run.network.parameters, theta, rtol=1e-13)
+
+
+@both_engines
+def test_a_batch_without_weight_moves_nothing(engine: str) -> None:
+    X, y = wave(4)
+    net = fl.Network([1, 2, 1], "tanh", seed=1, dtype="float64")
+    settings: dict[str, Any] = {"optimizer": SGD(0.1), "batch_size": 2, "epochs": 1, "shuffle": False, "engine": engine}
+    run = fl.descend(net, X, y, sample_weight=[1, 2, 0, 0], **settings)
+    alone = fl.descend(net, X[:2], y[:2], sample_weight=[1, 2], **settings)
+    np.testing.assert_array_equal(run.network.parameters, alone.network.parameters)
+    assert run.history["loss"] == alone.history["loss"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0; it must be a whole number, 1 or more"),
+        ({"epochs": 2.5}, "epochs is 2.5"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"starts": -1}, "starts is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"l1": -1.0}, "l1 is -1.0; it must be 0 or more"),
+        ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be a positive number"),
+        ({"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
+        ({"dropout": [0.1, 0.2]}, "dropout has 2 rates; it must be one, or one a hidden layer, 1 here"),
+        ({"keep": "first"}, "keep is 'first'; it must be 'best' or 'last'"),
+        ({"optimizer": "adm"}, "optimizer 'adm' is unknown; did you mean 'adam'?"),
+        ({"schedule": "cosinus"}, "schedule 'cosinus' is unknown; did you mean 'cosine'?"),
+        ({"loss": "square"}, "loss 'square' is unknown; did you mean 'squared_error'?"),
+        ({"engine": "nativ"}, "engine 'nativ' is unknown; did you mean 'native'?"),
+        ({"metrics": ["acuracy"], "validation": ([[0.0]], [0.0])}, "metric 'acuracy' is unknown; did you mean 'accuracy'?"),
+        ({"validation": ([[0.0]],)}, "validation has 1 parts"),
+        ({"sample_weight": [1.0, 2.0]}, "sample_weight has shape (2,); it must be (60,), one weight a row"),
+        ({"sample_weight": [-1.0] * 60}, "sample_weight must be finite numbers, 0 or more, and not all 0"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bad_settings_get_one_clear_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(fl.FalllineError) as caught:
+        fl.descend(fl.Network([1, 4, 1]), *wave(), **settings)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros((3, 2)), np.zeros(3), "X has shape (3, 2), but the network takes (n, 1)"),
+        (np.zeros((3, 1)), np.zeros(4), "X has 3 rows, but y has 4"),
+        (np.zeros((0, 1)), np.zeros(0), "there are no rows; give at least one"),
+        ([[0.0], [np.nan]], [0.0, 1.0], "X has nan in row 1, column 0; inputs must be finite numbers"),
+        ([[0.0], [1.0]], [0.0, np.inf], "y has inf in row 1; targets must be finite numbers"),
+        ([["a"], ["b"]], [0.0, 1.0], "X must be a table of numbers, one row an example"),
+        ([[0.0], [1.0]], ["a", "b"], "the losses take numbers, or classes as whole numbers from 0"),
+        (np.zeros((3, 1)), np.zeros((3, 2)), "y has shape (3, 2), but squared_error with 1 outputs takes (n, 1) or (n,)"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bad_data_get_one_clear_line(X: Any, y: Any, message: str) -> None:
+    with pytest.raises(fl.DataError) as caught:
+        fl.descend(fl.Network([1, 4, 1]), X, y)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,188 @@
+"""The native engine walks the reference's path: 200 steps for every step rule, and the same bits where sums are exact."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fallline as fl
+from fallline import _core
+from fallline.activations import HIDDEN, OUTPUTS
+from fallline.engines import ENGINES, Data, Plan, as_engine
+from fallline.engines.reference import ReferenceEngine
+from fallline.losses import LOSSES, Quantile
+from fallline.optimizers import RULES, SGD, Adam, AdamW, RMSprop, StepRule
+from fallline.schedules import SCHEDULES
+
+RULE_CASES: dict[str, StepRule] = {
+    "gradient descent": SGD(0.05),
+    "momentum": SGD(0.02, momentum=0.9),
+    "nesterov": SGD(0.02, momentum=0.9, nesterov=True),
+    "rmsprop": RMSprop(2e-3),
+    "adam": Adam(3e-3),
+    "adamw": AdamW(3e-3, weight_decay=0.05),
+    "decayed gradient descent": SGD(0.05, weight_decay=0.01),
+}
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
+N_STEPS = 200
+
+
+@pytest.fixture(params=_core.instruction_sets())
+def instruction_set(request: pytest.FixtureRequest) -> Any:
+    """Each set of kernels that this processor runs."""
+    before = _core.instruction_set()
+    _core.use_instruction_set(request.param)
+    yield request.param
+    _core.use_instruction_set(before)
+
+
+def rows(n: int = 40, n_in: int = 6, n_out: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, n_in))
+    return X, rng.integers(0, n_out, n), rng.uniform(0.5, 2.0, n)
+
+
+def both(dtype: str, reference: fl.Network | None = None, **settings: Any) -> tuple[fl.Run, fl.Run]:
+    """The same 200 steps in both engines: batches of 8 over 40 weighted rows, shuffled."""
+    X, y, weight = rows()
+    net = fl.Network([6, 20, 9, 3], settings.pop("activation", "tanh"), settings.pop("output", "softmax"), seed=2, dtype=dtype)
+    defaults: dict[str, Any] = {"batch_size": 8, "epochs": N_STEPS // 5, "seed": 4, "sample_weight": weight}
+    return tuple(fl.descend(net, X, y, engine=engine, **(defaults | settings)) for engine in ENGINES)  # type: ignore[return-value]
+
+
+def distance(a: fl.Run, b: fl.Run) -> float:
+    """Relative distance of the parameters, over all starts."""
+    A, B = (np.stack([net.parameters for net in run.networks]).astype(float) for run in (a, b))
+    return float(np.linalg.norm(A - B) / np.linalg.norm(B))
+
+
+def test_every_step_rule_has_a_case() -> None:
+    assert {rule.name for rule in RULE_CASES.values()} == set(RULES)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", RULE_CASES)
+def test_trajectories_of_every_step_rule(name: str, dtype: str, instruction_set: str) -> None:
+    native, reference = both(dtype, optimizer=RULE_CASES[name])
+    assert reference.history.rows[-1]["step"] == N_STEPS
+    assert distance(native, reference) < TOLERANCE[dtype]
+    for column in ("loss", "gradient_norm", "learning_rate"):
+        np.testing.assert_allclose(native.history[column], reference.history[column], rtol=30 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dropout": 0.3},
+        {"dropout": (0.5, 0.0)},
+        {"l1": 1e-3, "l2": 1e-2},
+        {"clip_norm": 0.05},
+        {"starts": 3, "dropout": 0.2},
+        {"batch_size": None},
+        {"batch_size": 1, "epochs": 5},
+        {"batch_size": 7},
+        {"shuffle": False},
+        {"dropout": 0.2, "l1": 1e-4, "l2": 1e-3, "clip_norm": 0.5, "batch_size": 9, "starts": 2},
+    ],
+    ids=str,
+)
+def test_trajectories_with_everything_else(settings: dict[str, Any], dtype: str) -> None:
+    native, reference = both(dtype, optimizer=SGD(0.1), **settings)
+    assert distance(native, reference) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_trajectories_of_every_schedule(schedule: str) -> None:
+    native, reference = both("float64", optimizer=SGD(0.05), schedule=schedule)
+    assert distance(native, reference) < TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_trajectories_of_every_activation(activation: str, dtype: str, instruction_set: str) -> None:
+    native, reference = both(dtype, activation=activation, optimizer=SGD(0.02))
+    assert distance(native, reference) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_trajectories_of_every_loss(loss: str, output: str) -> None:
+    record = Quantile((0.1, 0.5, 0.9)) if loss == "quantile" else LOSSES[loss]()
+    X, _, weight = rows()
+    y = np.random.default_rng(1).random((40, 1 if loss == "quantile" else 3))
+    net = fl.Network([6, 20, 3], "tanh", output, seed=2, dtype="float64")
+    native, reference = (
+        fl.descend(net, X, y, record, SGD(0.02), batch_size=8, epochs=40, sample_weight=weight, engine=engine)
+        for engine in ENGINES
+    )
+    assert distance(native, reference) < TOLERANCE["float64"]
+    np.testing.assert_allclose(native.history["loss"], reference.history["loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_same_bits_on_small_integers(dtype: str, instruction_set: str) -> None:
+    """Integers, and powers of two as batch and step: every sum of the step is exact, so its order cannot matter."""
+    rng = np.random.default_rng(5)
+    net = fl.Network([9, 17, 18, 3], "relu", dtype=dtype)
+    net.parameters[:] = rng.integers(-1, 2, net.parameters.shape)
+    X, y = rng.integers(-2, 3, (8, 9)), rng.integers(-3, 4, (8, 3)).astype(float)
+    data = Data.of(net, LOSSES["quadratic"](), X, y)
+    plan = Plan(net.layers, LOSSES["quadratic"](), SGD(), batch_size=8)
+    (loss_a, a), (loss_b, b) = (as_engine(name).gradient(plan, net.parameters, data) for name in ENGINES)
+    assert loss_a == loss_b
+    np.testing.assert_array_equal(a, b)
+    assert np.count_nonzero(b) > len(b) / 3
+    predictions = [as_engine(name).predict(net.layers, net.parameters, data.X) for name in ENGINES]
+    np.testing.assert_array_equal(*predictions)
+    settings: dict[str, Any] = {"optimizer": SGD(2.0**-6), "batch_size": 8, "epochs": 1, "loss": "quadratic"}
+    runs = [fl.descend(net, X, y, engine=name, **settings) for name in ENGINES]
+    np.testing.assert_array_equal(runs[0].network.parameters, runs[1].network.parameters)
+
+
+@pytest.mark.parametrize("name", RULE_CASES)
+def test_the_tolerance_rejects_a_perturbed_kernel(name: str) -> None:
+    """A derivative that is a little wrong fails the comparison, for every rule and both types."""
+
+    class Perturbed(ReferenceEngine):
+        def session(self, plan: Plan, parameters: np.ndarray, data: Data) -> Any:
+            record = plan.layers[0].activation
+            wrong = dataclasses.replace(record, derivative=lambda Z, A: record.derivative(Z, A) + 0.02 * Z)
+            layers = (dataclasses.replace(plan.layers[0], activation=wrong), *plan.layers[1:])
+            return super().session(dataclasses.replace(plan, layers=layers), parameters, data)
+
+    X, y, weight = rows()
+    for dtype, tolerance in TOLERANCE.items():
+        net = fl.Network([6, 20, 9, 3], "tanh", "softmax", seed=2, dtype=dtype)
+        settings: dict[str, Any] = {"batch_size": 8, "epochs": 40, "seed": 4, "sample_weight": weight}
+        right, wrong = (
+            fl.descend(net, X, y, optimizer=RULE_CASES[name], engine=engine, **settings) for engine in ("native", Perturbed())
+        )
+        assert distance(right, wrong) > 2 * tolerance
+
+
+def test_starts_are_what_they_would_be_alone() -> None:
+    """Three starts trained together, against each trained alone, bit for bit."""
+    X, y, _ = rows()
+    net = fl.Network([6, 20, 3], output="softmax", seed=9)
+    together = fl.descend(net, X, y, epochs=5, starts=3, seed=1)
+    for k, network in enumerate(together.networks):
+        alone = fl.descend(net.restart(k), X, y, epochs=5, seed=1)
+        np.testing.assert_array_equal(alone.network.parameters, network.parameters)
+
+
+def test_the_instruction_set_can_be_capped() -> None:
+    import subprocess
+    import sys
+
+    for name in _core.instruction_sets():
+        code = "from fallline import _core; print(_core.instruction_set())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={"FALLLINE_ISA": name}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == name
+    with pytest.raises(ValueError, match="instruction set 'abacus' is not one of those this processor runs"):
+        _core.use_instruction_set("abacus")
