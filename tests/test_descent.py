@@ -31,7 +31,9 @@ def wave(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_history_rows(engine: str, tmp_path: Path) -> None:
     X, y = wave()
     net = fl.Network([1, 8, 1], "tanh")
-    run = fl.descend(net, X, y, epochs=4, batch_size=25, starts=2, validation=wave(30, 1), metrics=["r2"], engine=engine)
+    run = fl.descend(
+        net, X, y, epochs=4, batch_size=25, starts=2, validation=wave(30, 1), metrics=["r2"], engine=engine
+    )
     assert len(run.history) == 8
     assert [row["epoch"] for row in run.history] == [1, 1, 2, 2, 3, 3, 4, 4]
     assert [row["start"] for row in run.history] == [0, 1] * 4
@@ -65,9 +67,7 @@ def test_a_short_last_batch_counts_for_what_it_is(engine: str) -> None:
     X, y = wave(23)
     weight = np.random.default_rng(2).uniform(0.1, 3, 23)
     net = fl.Network([1, 8, 1], "tanh", seed=1, dtype="float64")
-    run = fl.descend(
-        net, X, y, optimizer=SGD(1e-12), batch_size=10, epochs=1, sample_weight=weight, engine=engine
-    )
+    run = fl.descend(net, X, y, optimizer=SGD(1e-12), batch_size=10, epochs=1, sample_weight=weight, engine=engine)
     expected = np.average((net(X)[:, 0] - y) ** 2, weights=weight)
     assert run.history["loss"].item() == pytest.approx(expected, rel=1e-9)
 

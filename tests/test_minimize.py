@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -118,25 +119,22 @@ def test_rules_go_by_name(optimizer):
 
 def test_it_finds_what_scipy_finds():
     oracle = optimize.minimize(rosen, [-1.2, 1.0], jac=rosen_der, method="BFGS")
-    result = minimize(rosen, [-1.2, 1.0], rosen_der, steps=20_000, tolerance=1e-4)
+    result = minimize(rosen, [-1.2, 1.0], rosen_der, steps=20_000, tolerance=1e-3)
     assert result.success
-    np.testing.assert_allclose(result.x, oracle.x, atol=1e-3)
+    np.testing.assert_allclose(result.x, oracle.x, atol=5e-3)
     assert set(oracle) - {"hess_inv"} <= set(result)
     assert isinstance(result, optimize.OptimizeResult)
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["line_search", LineSearch(armijo=1e-4), LineSearch(1e-6, 0.3, 1.5, 0.4)], ids=str
-)
+@pytest.mark.parametrize("optimizer", [LineSearch(), LineSearch(armijo=1e-4), LineSearch(1e-6, 0.3, 1.5, 0.4)], ids=str)
 def test_a_line_search_meets_armijos_condition_at_every_step_and_goes_only_down(optimizer):
-    armijo = 0.5 if isinstance(optimizer, str) else optimizer.armijo
     result = minimize(rosen, [-1.2, 1.0, 0.5], rosen_der, optimizer, steps=300)
     assert result.nit == 300
     for x, after in zip(result.path[:-1], result.path[1:], strict=True):
         g = rosen_der(x)
         length = np.linalg.norm(after - x) / np.linalg.norm(g)
         np.testing.assert_allclose(after, x - length * g, atol=1e-12)  # straight down
-        assert rosen(after) <= rosen(x) - armijo * length * (g @ g) * (1 - 1e-9)
+        assert rosen(after) <= rosen(x) - optimizer.armijo * length * (g @ g) * (1 - 1e-9)
     assert (np.diff(result.path_fun) < 0).all()
     np.testing.assert_array_equal(result.x, result.path[-1])
 
@@ -150,15 +148,13 @@ def test_a_line_search_takes_the_longest_of_its_trials_and_tries_longer_ones_aga
     flat = minimize(lambda x: x[0], [0.0], lambda x: np.ones(1), steps=5, tolerance=None)
     assert flat.path[:, 0].tolist() == [0, -1, -3, -7, -15, -31]
     assert flat.nfev == 6
+    far = minimize(lambda x: 1e-300 * x[0], [0.0], lambda x: [1e-300], LineSearch(1e308), "constant", 3, None)
+    assert np.diff(far.path[:, 0]) == pytest.approx([-1e8, -1.797693e8, -1.797693e8])
 
 
 def test_a_line_search_that_had_to_be_short_is_long_again_after():
-    def wall(x):
-        return 1 + 5e11 * x[0] ** 2 + 5e-4 * (x[1] - 1) ** 2
-
-    def wall_der(x):
-        return np.array([1e12 * x[0], 1e-3 * (x[1] - 1)])
-
+    wall = lambda x: 1 + 5e11 * x[0] ** 2 + 5e-4 * (x[1] - 1) ** 2  # noqa: E731
+    wall_der = lambda x: np.array([1e12 * x[0], 1e-3 * (x[1] - 1)])  # noqa: E731
     # The wall calls for a length of 1e-12, with which nothing could be seen to fall along y.
     result = minimize(wall, [1.0, 0.0], wall_der, LineSearch(shrink=1e-12), steps=20)
     assert result.path[1, 0] == 0
@@ -171,8 +167,8 @@ def test_central_differences_are_the_gradient(x):
     result = minimize(rosen, x, steps=0)
     exact = rosen_der(x)
     np.testing.assert_allclose(result.jac, exact, rtol=1e-7, atol=1e-8 * max(1, abs(exact).max()))
-    forward = optimize.approx_fprime(x, rosen)
-    assert abs(result.jac - exact).max() <= abs(forward - exact).max()
+    oracle = optimize.minimize(rosen, x, jac="3-point", method="BFGS", options={"maxiter": 0})
+    np.testing.assert_allclose(result.jac, oracle.jac, rtol=1e-12)
     assert (result.nfev, result.njev, result.nit) == (1 + 2 * len(x), 1, 0)
 
 
@@ -207,28 +203,26 @@ def test_shapes(x0, n, steps):
     np.testing.assert_array_equal(result.path[0], np.ravel(x0))
 
 
-@pytest.mark.parametrize(
-    "f", [lambda x: x**2, lambda x: (x**2)[0], lambda x: (x**2)[:, None], lambda x: int(x[0] ** 2)]
-)
-@pytest.mark.parametrize(
-    "jac", [lambda x: 2 * x, lambda x: 2 * x[0], lambda x: [2 * x[0]], lambda x: np.float32(2 * x)]
-)
+SQUARES = [lambda x: x**2, lambda x: (x**2)[:, None], lambda x: int(4 * x[0] ** 2), lambda x: Fraction(x[0]) ** 2]
+DOUBLES = [lambda x: 2 * x, lambda x: 2 * x[0], lambda x: [2 * x[0]], lambda x: np.float32(2 * x)]
+
+
+@pytest.mark.parametrize("f", SQUARES)
+@pytest.mark.parametrize("jac", DOUBLES)
 def test_what_f_and_jac_may_return_for_one_variable(f, jac):
     assert minimize(f, 4.0, jac, SGD(0.25), steps=3).path[:, 0].tolist() == [4, 2, 1, 0.5]
 
 
 def test_f_jac_and_callback_cannot_disturb_the_path():
-    shared = np.zeros(2)
-
     def f(x):
         value = x @ x
         x[:] = 99
         return value
 
     def jac(x):
-        shared[:] = 2 * x
+        slope = 2 * x
         x[:] = 77
-        return shared
+        return slope
 
     def callback(intermediate_result):
         intermediate_result.x[:] = 55
@@ -253,11 +247,14 @@ def test_it_stops_at_the_first_point_within_the_tolerance(tolerance):
     norms = [np.linalg.norm(bowl_der(x)) for x in result.path]
     assert result.success == (norms[-1] <= tolerance)
     assert all(norm > tolerance for norm in norms[:-1])
+    assert minimize(bowl, BOTTOM, bowl_der, SGD(0.25), tolerance=tolerance).nit == 0
 
 
 def test_when_the_steps_run_out_the_lowest_point_is_returned():
     # Heavy momentum runs past the bottom and up the other side.
-    result = minimize(lambda x: x @ x, [1.0], lambda x: 2 * x, SGD(0.1, momentum=0.9), steps=8)
+    shared = np.zeros(1)
+    jac = lambda x: np.multiply(x, 2, out=shared)  # noqa: E731
+    result = minimize(lambda x: x @ x, [1.0], jac, SGD(0.1, momentum=0.9), steps=8)
     lowest = int(np.argmin(result.path_fun))
     assert 0 < lowest < 8
     assert result.x == result.path[lowest]
@@ -269,10 +266,8 @@ def test_when_the_steps_run_out_the_lowest_point_is_returned():
 
 def test_within_the_tolerance_it_is_that_point_that_is_returned():
     # The step goes from a slope near the lower valley, at 0, over the ridge to the bottom of the higher one, at 2.
-    def f(x):
-        return min(x[0] ** 2, (x[0] - 2) ** 2 + 0.5)
-
-    result = minimize(f, [0.5], lambda x: np.array([-1.5 if x[0] < 1 else 0.0]), SGD(1.0))
+    valleys = lambda x: min(x[0] ** 2, (x[0] - 2) ** 2 + 0.5)  # noqa: E731
+    result = minimize(valleys, [0.5], lambda x: [-1.5 if x[0] < 1 else 0.0], SGD(1.0))
     assert (result.x, result.fun, result.success) == ([2.0], 0.5, True)
     assert min(result.path_fun) == 0.25
 
@@ -284,15 +279,13 @@ def cliff(x):
 @pytest.mark.parametrize(
     ("f", "jac", "optimizer", "said"),
     [
-        (lambda x: x @ x, lambda x: 2 * x, SGD(1e100), "f was inf at step 2: the learning rate 1e+100 is too large "
-         "here; try 1e+99, or optimizer='line_search'. "),
+        (lambda x: x @ x, lambda x: 2 * x, SGD(1e100), "f was inf at step 2: the learning rate 1e+100 is"),
         (lambda x: x @ x, lambda x: 2 * x, SGD(1e200), "f was inf at step 1: the learning rate 1e+200 is"),
         (lambda x: np.exp(-x @ x), lambda x: 1e308 * x, SGD(1e308), "x was no longer finite at step 1: the learning"),
         (lambda x: np.log(x).sum(), lambda x: 1 / x, SGD(10.0), "f was nan at step 1: the learning rate 10 is"),
-        (lambda x: x.sum(), lambda x: np.where(x > 0, 1, np.nan), SGD(0.5), "the gradient was not finite (coordinate "
-         "0 is nan) at step 3: the learning rate 0.5 is"),
-        (lambda x: x.sum(), lambda x: np.where(x > 0, 1, np.inf), LineSearch(0.5, grow=1), "the gradient was not "
-         "finite (coordinate 0 is inf) at step 3: start elsewhere"),
+        (lambda x: x.sum(), lambda x: np.where(x > 0, 1, np.nan), SGD(0.5), "the gradient was not finite (coord"),
+        (np.sum, lambda x: np.where(x > 0, 1, np.inf), LineSearch(0.5, grow=1), "the gradient was not finite "
+         "(coordinate 0 is inf) at step 3: start elsewhere"),
         (cliff, np.ones_like, SGD(0.5), "f was -inf at step 3: f seems to have no lowest value"),
         (cliff, np.ones_like, LineSearch(0.5, grow=1), "f was -inf at step 3: f seems to have no lowest value"),
     ],
@@ -305,8 +298,8 @@ def test_what_is_no_longer_finite_stops_it(f, jac, optimizer, said):
     assert f"at step {result.nit + 1}" in result.message
     for kept in (result.path, result.path_fun, result.x, result.fun, result.jac):
         assert np.isfinite(kept).all()
-    assert result.path.shape == (result.nit + 1, 2)
     assert result.fun == result.path_fun.min()
+    assert ("try " in result.message) == ("the learning rate" in result.message)
 
 
 def test_a_line_search_keeps_clear_of_where_f_is_not_finite():
@@ -354,11 +347,8 @@ def test_ctrl_c_ends_it_at_once_and_the_path_is_kept(stop_in):
 
 
 def test_ctrl_c_before_the_first_point_is_known_is_not_swallowed():
-    def f(x):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        minimize(f, [1.0])
+        minimize(lambda x: signal.raise_signal(signal.SIGINT), [1.0])
 
 
 @pytest.mark.parametrize("style", ["x", "result", "builtin"])
@@ -385,6 +375,7 @@ def test_a_callback_may_stop_it():
 
     result = minimize(lambda x: x @ x, [1.0, 2.0], lambda x: 2 * x, SGD(0.25), callback=callback)
     oracle = optimize.minimize(lambda x: x @ x, [1.0, 2.0], callback=callback)
+    assert minimize(bowl, [1.0, 2.0], steps=1, callback=min).nit == 1  # inspect.signature(min) is a ValueError
     assert (result.success, result.status, result.stop_reason) == (False, oracle.status, "stopped")
     assert result.path_fun.tolist() == [5, 1.25, 0.3125, 0.078125]
 
@@ -424,8 +415,7 @@ GOOD = {"f": bowl, "x0": [3.0, 4.0]}
         ({"jac": lambda x: 1.0}, ParameterError, "the gradient from jac is 1.0"),
         ({"jac": lambda x: None}, ParameterError, "the gradient from jac is None"),
         ({"jac": lambda x: x * np.nan}, DataError, "the gradient at x0 is not finite (coordinate 0 is nan)"),
-        ({"jac": lambda x: 2 * bowl_der(x), "check_gradient": True}, ParameterError, "coordinate 0 is 24, and central "
-         "differences give 12"),
+        ({"jac": lambda x: 2 * bowl_der(x), "check_gradient": True}, ParameterError, "0 is 24, and"),
         ({"steps": -1}, ParameterError, "steps is -1; it must be a whole number, 0 or more"),
         ({"steps": 1.5}, ParameterError, "steps is 1.5"),
         ({"steps": True}, ParameterError, "steps is True"),

@@ -24,8 +24,8 @@ Real mish_rest(Real z) {
 
 constexpr Real selu_alpha = 1.67326324235437728481704299167L, selu_scale = 1.05070098735548049341933498529L;
 
-// The largest error allowed, in units in the last place of max(|truth|, floor): with floor 0 it is a relative error,
-// with floor 1 an absolute one wherever |truth| < 1.
+// The largest error allowed, in units in the last place of max(|truth|, floor): with floor 0 it is a relative error
+// (down to numbers so small that a factor of theirs may be denormal), with floor 1 an absolute one where |truth| < 1.
 struct Bound {
   Real floor, f32, f64;
 };
@@ -41,27 +41,66 @@ struct Function {
 
 const Function functions[] = {
     {Activation::identity, "identity", [](Real z) { return z; }, [](Real) { return Real(1); }, {0, 0, 0}, {0, 0, 0}},
-    {Activation::sigmoid, "sigmoid", logistic, [](Real z) { return logistic(z) * logistic(-z); },
-     {0, 99, 99}, {1, 99, 99}},
-    {Activation::tanh, "tanh", [](Real z) { return std::tanh(z); },
-     [](Real z) { return 1 / (std::cosh(z) * std::cosh(z)); }, {0, 99, 99}, {1, 99, 99}},
-    {Activation::relu, "relu", [](Real z) { return z > 0 ? z : 0; }, [](Real z) { return Real(z > 0 ? 1 : 0); },
-     {0, 0, 0}, {0, 0, 0}},
-    {Activation::leaky_relu, "leaky_relu", [](Real z) { return z > 0 ? z : z / 100; },
-     [](Real z) { return z > 0 ? 1 : Real(1) / 100; }, {0, 99, 99}, {0, 99, 99}},
-    {Activation::elu, "elu", [](Real z) { return z > 0 ? z : std::expm1(z); },
-     [](Real z) { return z > 0 ? 1 : std::exp(z); }, {0, 99, 99}, {1, 99, 99}},
-    {Activation::selu, "selu", [](Real z) { return selu_scale * (z > 0 ? z : selu_alpha * std::expm1(z)); },
-     [](Real z) { return selu_scale * (z > 0 ? 1 : selu_alpha * std::exp(z)); }, {0, 99, 99}, {1, 99, 99}},
-    {Activation::gelu, "gelu", [](Real z) { return z * normal_cdf(z); },
-     [](Real z) { return normal_cdf(z) + z * normal_pdf(z); }, {1, 99, 99}, {1, 99, 99}},
-    {Activation::silu, "silu", [](Real z) { return z * logistic(z); },
-     [](Real z) { return logistic(z) * (1 + z * logistic(-z)); }, {0, 99, 99}, {1, 99, 99}},
-    {Activation::mish, "mish", [](Real z) { return z * mish_gate(z); },
+    {Activation::sigmoid,
+     "sigmoid",
+     logistic,
+     [](Real z) { return logistic(z) * logistic(-z); },
+     {0, 2.5L, 2.5L},
+     {1, 1, 1}},
+    {Activation::tanh,
+     "tanh",
+     [](Real z) { return std::tanh(z); },
+     [](Real z) { return 1 / (std::cosh(z) * std::cosh(z)); },
+     {0, 3, 3},
+     {1, 3, 3}},
+    {Activation::relu,
+     "relu",
+     [](Real z) { return z > 0 ? z : 0; },
+     [](Real z) { return Real(z > 0 ? 1 : 0); },
+     {0, 0, 0},
+     {0, 0, 0}},
+    {Activation::leaky_relu,
+     "leaky_relu",
+     [](Real z) { return z > 0 ? z : z / 100; },
+     [](Real z) { return z > 0 ? 1 : Real(1) / 100; },
+     {0, 1, 1},
+     {0, 0.5L, 0.5L}},
+    {Activation::elu,
+     "elu",
+     [](Real z) { return z > 0 ? z : std::expm1(z); },
+     [](Real z) { return z > 0 ? 1 : std::exp(z); },
+     {0, 1.5L, 1.5L},
+     {1, 0.6L, 0.6L}},
+    {Activation::selu,
+     "selu",
+     [](Real z) { return selu_scale * (z > 0 ? z : selu_alpha * std::expm1(z)); },
+     [](Real z) { return selu_scale * (z > 0 ? 1 : selu_alpha * std::exp(z)); },
+     {0, 2.5L, 3.5L},
+     {1, 2, 2.5L}},
+    {Activation::gelu,
+     "gelu",
+     [](Real z) { return z * normal_cdf(z); },
+     [](Real z) { return normal_cdf(z) + z * normal_pdf(z); },
+     {1, 1.5L, 1.5L},
+     {1, 1.4L, 1.4L}},
+    {Activation::silu,
+     "silu",
+     [](Real z) { return z * logistic(z); },
+     [](Real z) { return logistic(z) * (1 + z * logistic(-z)); },
+     {0, 3, 3},
+     {1, 9, 20}},
+    {Activation::mish,
+     "mish",
+     [](Real z) { return z * mish_gate(z); },
      [](Real z) { return mish_gate(z) + z * mish_rest(z) * (1 + mish_gate(z)) * logistic(z); },
-     {0, 99, 99}, {1, 99, 99}},
-    {Activation::softplus, "softplus", [](Real z) { return (z > 0 ? z : 0) + std::log1p(std::exp(-std::abs(z))); },
-     logistic, {0, 99, 99}, {0, 99, 99}},
+     {0, 6, 6},
+     {1, 16, 37}},
+    {Activation::softplus,
+     "softplus",
+     [](Real z) { return (z > 0 ? z : 0) + std::log1p(std::exp(-std::abs(z))); },
+     logistic,
+     {0, 4, 4},
+     {0, 2.5L, 2.5L}},
 };
 static_assert(std::size(functions) == n_activations);
 
@@ -71,8 +110,20 @@ template <class T>
 Buffer<T> grid() {
   using Word = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   const int64_t n = figures ? 200'000 : 6'000;
-  std::vector<T> z = {0, T(88), T(88.7228), T(89), T(103.9), T(104), T(709.78), T(710), T(745.1), T(746), T(1000),
-                      std::numeric_limits<T>::min(), std::numeric_limits<T>::denorm_min(), T(1e30),
+  std::vector<T> z = {0,
+                      T(88),
+                      T(88.7228),
+                      T(89),
+                      T(103.9),
+                      T(104),
+                      T(709.78),
+                      T(710),
+                      T(745.1),
+                      T(746),
+                      T(1000),
+                      std::numeric_limits<T>::min(),
+                      std::numeric_limits<T>::denorm_min(),
+                      T(1e30),
                       std::numeric_limits<T>::max()};
   const double far = sizeof(T) == 4 ? 110 : 760;
   for (int64_t i = 0; i < n; ++i) {
@@ -103,10 +154,11 @@ struct Worst {
   T at = 0;
 };
 
-// Error in units in the last place of max(|truth|, floor); a denormal has the unit of the smallest normal number.
+// Error in units in the last place of max(|truth|, floor).
 template <class T>
 Real error_of(T got, Real truth, Real floor) {
-  const Real smallest = std::numeric_limits<T>::min(), largest = std::numeric_limits<T>::max();
+  using Limits = std::numeric_limits<T>;
+  const Real smallest = Real(Limits::min()) * 1024 / Limits::epsilon(), largest = Limits::max();
   if (std::abs(truth) > largest) return std::isinf(got) && (got > 0) == (truth > 0) ? 0 : 1e9L;
   const Real error = std::abs(Real(got) - truth);
   const int exponent = std::ilogb(std::max({std::abs(truth), floor, smallest}));
@@ -163,7 +215,8 @@ TEST_BOTH(activations_are_accurate) {
     for (const Kernels<T>* kernels : tables<T>()) {
       kernels->activate[static_cast<int>(f.kind)](n, z.data(), A.data());
       kernels->backward[static_cast<int>(f.kind)](n, z.data(), A.data(), dA.data(), dZ.data());
-      const auto look = [&](const char* what, const Buffer<T>& got, const std::vector<Real>& truth, const Bound& bound) {
+      const auto look = [&](const char* what, const Buffer<T>& got, const std::vector<Real>& truth,
+                            const Bound& bound) {
         const Worst<T> found = worst(z, got, truth, bound.floor);
         const Real allowed = sizeof(T) == 4 ? bound.f32 : bound.f64;
         CHECK(found.error <= allowed, "%s of %s, %s: %.2Lf units at %.9g, %.2Lf allowed", what, f.name,
@@ -186,8 +239,8 @@ TEST_BOTH(activations_keep_nan) {
     for (const Function& f : functions)
       for (const T nan : {nan_of<T>, -nan_of<T>}) {
         const auto [value, derivative] = answer(*kernels, f.kind, nan);
-        const bool piecewise = f.kind == Activation::identity || f.kind == Activation::relu ||
-                               f.kind == Activation::leaky_relu;
+        const bool piecewise =
+            f.kind == Activation::identity || f.kind == Activation::relu || f.kind == Activation::leaky_relu;
         CHECK(std::isnan(value), "%s, %s", f.name, kernels->instruction_set);
         CHECK(std::isnan(derivative) || piecewise, "derivative of %s, %s", f.name, kernels->instruction_set);
       }
@@ -202,12 +255,17 @@ TEST_BOTH(activations_at_infinity) {
   };
   const T low = T(-selu_scale * selu_alpha), scale = T(selu_scale), slope = T(0.01);
   const Limits limits[] = {
-      {Activation::identity, -infinity, infinity, 1, 1}, {Activation::sigmoid, 0, 1, 0, 0},
-      {Activation::tanh, -1, 1, 0, 0},                   {Activation::relu, 0, infinity, 0, 1},
+      {Activation::identity, -infinity, infinity, 1, 1},
+      {Activation::sigmoid, 0, 1, 0, 0},
+      {Activation::tanh, -1, 1, 0, 0},
+      {Activation::relu, 0, infinity, 0, 1},
       {Activation::leaky_relu, -infinity, infinity, slope, 1},
-      {Activation::elu, -1, infinity, 0, 1},             {Activation::selu, low, infinity, 0, scale},
-      {Activation::gelu, nan, infinity, nan, nan},       {Activation::silu, nan, infinity, nan, nan},
-      {Activation::mish, nan, infinity, nan, nan},       {Activation::softplus, 0, infinity, 0, 1},
+      {Activation::elu, -1, infinity, 0, 1},
+      {Activation::selu, low, infinity, 0, scale},
+      {Activation::gelu, nan, infinity, nan, nan},
+      {Activation::silu, nan, infinity, nan, nan},
+      {Activation::mish, nan, infinity, nan, nan},
+      {Activation::softplus, 0, infinity, 0, 1},
   };
   const auto agrees = [](T got, T truth) {
     return std::isnan(truth) ? std::isnan(got) : std::isinf(truth) ? got == truth : std::abs(got - truth) <= T(1e-6);
@@ -243,8 +301,8 @@ TEST_BOTH(activations_lane_by_lane) {
         bool right = A.intact() && dZ.intact() && in_place.intact();
         for (int64_t i = 0; i < n; ++i) {
           const auto alone = answer(*kernels, f.kind, z[i]);
-          right &= same_bits<T>(A[i], alone.value) && dZ[i] == dA[i] * alone.derivative &&
-                   same_bits<T>(dZ[i], in_place[i]);
+          right &=
+              same_bits<T>(A[i], alone.value) && dZ[i] == dA[i] * alone.derivative && same_bits<T>(dZ[i], in_place[i]);
         }
         CHECK(right, "%s, %s: n=%ld", f.name, kernels->instruction_set, long(n));
       }

@@ -31,8 +31,8 @@ TEST_BOTH(layout_goes_there_and_back) {
       for (int64_t i = 0; i <= n_in; ++i)  // the bias as the row after the last
         for (int64_t j = 0; j < padded<T>(n_out); ++j) {
           const T wanted = j < n_out ? flat[place++] : T(0);
-          right &= wanted == (i < n_in ? packed[layout[l].W + j / N * n_in * N + i * N + j % N]
-                                       : packed[layout[l].b + j]);
+          right &=
+              wanted == (i < n_in ? packed[layout[l].W + j / N * n_in * N + i * N + j % N] : packed[layout[l].b + j]);
         }
     }
     CHECK(right && place == flat.size(), "first layer %ld to %ld", long(sizes[0]), long(sizes[1]));
@@ -50,7 +50,9 @@ TEST(philox_known_answers) {
   const Answer answers[] = {
       {{0, 0, 0, 0}, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
       {{ones, ones, ones, ones}, ones, ones, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0,
+      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+       0xa4093822,
+       0x299f31d0,
        {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
   };
   for (const Answer& answer : answers)

@@ -26,7 +26,12 @@ const Row rows[] = {
     {LossKind::poisson, "poisson", 3, 3, 0, 5, {LossKind::poisson, 1, {}}},
     {LossKind::quantile, "quantile", 4, 2, 0, 1, {LossKind::quantile, 1, {0.1, 0.7}}},
     {LossKind::binary_cross_entropy, "binary_cross_entropy", 3, 3, 0, 1, {LossKind::binary_cross_entropy, 1, {}}},
-    {LossKind::categorical_cross_entropy, "categorical_cross_entropy", 3, 3, 0, 1,
+    {LossKind::categorical_cross_entropy,
+     "categorical_cross_entropy",
+     3,
+     3,
+     0,
+     1,
      {LossKind::categorical_cross_entropy, 1, {}}},
 };
 
@@ -165,8 +170,7 @@ TEST_BOTH(losses_and_their_gradients) {
           std::vector<Real> up = real(Z), down = up;
           up[j] += h;
           down[j] -= h;
-          const Real slope =
-              (true_loss(row, output, up, real(Y)) - true_loss(row, output, down, real(Y))) / (2 * h);
+          const Real slope = (true_loss(row, output, up, real(Y)) - true_loss(row, output, down, real(Y))) / (2 * h);
           CHECK(std::abs(got.dZ[j] - slope) <= difference * (1 + std::abs(slope)), "%s, output %d, dZ[%zu]: %g not %Lg",
                 row.name, int(output), j, got.dZ[j], slope);
         }
@@ -228,7 +232,8 @@ TEST_BOTH(losses_are_weighted_means) {
     std::vector<T> weight;
     double loss, dW, db;
   };
-  const Case cases[] = {{{1, 1, 1}, 7, 14, 14 / 3.0}, {{2, 0, 2}, 8.5, 17, 5}, {{0, 3, 0}, 4, 8, 4}, {{0, 0, 0}, 0, 0, 0}};
+  const Case cases[] = {
+      {{1, 1, 1}, 7, 14, 14 / 3.0}, {{2, 0, 2}, 8.5, 17, 5}, {{0, 3, 0}, 4, 8, 4}, {{0, 0, 0}, 0, 0, 0}};
   for (const Case& one : cases) {
     std::vector<T> g(2);
     const Data<T> data{3, 1, X.data(), Y.data(), one.weight.data()};

@@ -10,21 +10,27 @@ template <class T>
 struct Product {
   struct Shape {
     int64_t m, k, n;
-    bool rows_of_b;         // B row by row (as dZ lies), else packed
-    bool rows_of_c;         // C row by row, else packed
-    bool transposed;        // A by columns
+    bool rows_of_b;   // B row by row (as dZ lies), else packed
+    bool rows_of_c;   // C row by row, else packed
+    bool transposed;  // A by columns
     bool with_bias;
-    int64_t misaligned;     // A begins so many numbers after a cache line
+    int64_t misaligned;  // A begins so many numbers after a cache line
   };
 
   explicit Product(const Shape& s)
-      : shape(s), n_panels(panels<T>(s.n)), slack(3),
-        a_row(s.transposed ? 1 : s.k + slack), a_col(s.transposed ? s.m + slack : 1),
+      : shape(s),
+        n_panels(panels<T>(s.n)),
+        slack(3),
+        a_row(s.transposed ? 1 : s.k + slack),
+        a_col(s.transposed ? s.m + slack : 1),
         a(s.misaligned + (s.m > 0 && s.k > 0 ? (s.m - 1) * a_row + (s.k - 1) * a_col + 1 : 0)),
-        b_panel(s.rows_of_b ? panel<T> : s.k * panel<T>), b_row(s.rows_of_b ? (n_panels + 1) * panel<T> : panel<T>),
-        b(s.rows_of_b ? s.k * b_row : n_panels * b_panel), c_panel(s.rows_of_c ? panel<T> : s.m * panel<T>),
+        b_panel(s.rows_of_b ? panel<T> : s.k * panel<T>),
+        b_row(s.rows_of_b ? (n_panels + 1) * panel<T> : panel<T>),
+        b(s.rows_of_b ? s.k * b_row : n_panels * b_panel),
+        c_panel(s.rows_of_c ? panel<T> : s.m * panel<T>),
         c_row(s.rows_of_c ? (n_panels + 1) * panel<T> : panel<T>),
-        c(s.rows_of_c ? s.m * c_row : n_panels * c_panel), bias(n_panels * panel<T>) {
+        c(s.rows_of_c ? s.m * c_row : n_panels * c_panel),
+        bias(n_panels * panel<T>) {
     for (Buffer<T>* buffer : {&a, &b, &bias})
       for (int64_t i = 0; i < buffer->size(); ++i) (*buffer)[i] = nan_of<T>;
   }
@@ -45,8 +51,19 @@ struct Product {
   }
 
   Matmul<T> call() {
-    return {shape.m, shape.k, n_panels, a.data() + shape.misaligned, a_row, a_col, b.data(), b_panel, b_row,
-            c.data(), c_panel, c_row, shape.with_bias ? bias.data() : nullptr};
+    return {shape.m,
+            shape.k,
+            n_panels,
+            a.data() + shape.misaligned,
+            a_row,
+            a_col,
+            b.data(),
+            b_panel,
+            b_row,
+            c.data(),
+            c_panel,
+            c_row,
+            shape.with_bias ? bias.data() : nullptr};
   }
 
   Shape shape;
@@ -88,8 +105,10 @@ TEST_BOTH(matmul_is_exact) {
       for (const int64_t k : {0, 1, 2, 3, 5, 8, 13, 16, 17, 33})
         for (const int64_t n : {0, 1, 2, 7, 8, 9, 12, 13, 15, 16, 17, 33})
           for (int options = 0; options < 16; options += 1 + int(m + k + n) % 3)  // most of the combinations
-            check_exact<T>(*kernels, {m, k, n, bool(options & 1), bool(options & 2), bool(options & 4),
-                                      bool(options & 8), (m + k + n + options) % 4}, dice);
+            check_exact<T>(*kernels,
+                           {m, k, n, bool(options & 1), bool(options & 2), bool(options & 4), bool(options & 8),
+                            (m + k + n + options) % 4},
+                           dice);
 }
 
 // Sums run from k = 0 upwards in one accumulator, with or without contraction; hence an element has the same bits

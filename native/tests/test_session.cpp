@@ -34,8 +34,10 @@ constexpr double forever = 1e9;
 template <class T>
 struct Problem {
   Problem(int64_t n, int64_t n_in, int64_t n_targets, bool classes = false)
-      : X(randoms<T>(std::size_t(n * n_in), -1, 1, 21)), Y(randoms<T>(std::size_t(n * n_targets), 0, 1, 22)),
-        weight(randoms<T>(std::size_t(n), 0.5, 2, 23)), data{n, n_targets, X.data(), Y.data(), weight.data()} {
+      : X(randoms<T>(std::size_t(n * n_in), -1, 1, 21)),
+        Y(randoms<T>(std::size_t(n * n_targets), 0, 1, 22)),
+        weight(randoms<T>(std::size_t(n), 0.5, 2, 23)),
+        data{n, n_targets, X.data(), Y.data(), weight.data()} {
     if (!classes) return;
     for (int64_t r = 0; r < n; ++r)
       for (int64_t j = 0; j < n_targets; ++j) Y[std::size_t(r * n_targets + j)] = T(r % n_targets == j);
@@ -168,11 +170,13 @@ TEST_BOTH(starts_together_equal_starts_alone) {
         Session<T> alone(one, starts.data() + k * P, problem.data);
         const Slice own = alone.run(rates(25), forever);
         const std::vector<T> part(theta.begin() + std::ptrdiff_t(k * P), theta.begin() + std::ptrdiff_t((k + 1) * P));
-        CHECK(same_bits(parameters_of(alone, one), part), "%s, rule %d, start %zu", set.c_str(), int(plan.rule.rule), k);
+        CHECK(same_bits(parameters_of(alone, one), part), "%s, rule %d, start %zu", set.c_str(), int(plan.rule.rule),
+              k);
         CHECK(own.loss_sum[0] == slice.loss_sum[k] && same_bits(own.gradient_norm[0], slice.gradient_norm[k]),
               "%s, rule %d, start %zu", set.c_str(), int(plan.rule.rule), k);
         CHECK(!same_bits(part, std::vector<T>(starts.begin() + std::ptrdiff_t(k * P),
-                                              starts.begin() + std::ptrdiff_t((k + 1) * P))), "start %zu", k);
+                                              starts.begin() + std::ptrdiff_t((k + 1) * P))),
+              "start %zu", k);
       }
     }
   }

@@ -246,7 +246,7 @@ class BinaryCrossEntropy(Loss):
         log_q = _log_all_but(Z, log_p)  # log(1 - p), shape (n, n_out)
         value = -(Y * log_p + (1 - Y) * log_q)
         # dp_j / dZ_i = p_i (1[i=j] - p_j); p_i / (1 - p_j) <= 1 for i != j, so each ratio is formed as one exponential
-        n, k = Z.shape
+        k = Z.shape[1]
         ratio = np.exp(np.where(np.eye(k, dtype=bool), -np.inf, log_p[:, :, None] - log_q[:, None, :]))
         p = np.exp(log_p)
         dZ = -Y * np.exp(log_q) + (1 - Y) * p

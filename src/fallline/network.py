@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ class Network:
         self.layer_sizes = sizes
         self.activation, self.output, self.start, self.seed = names, output, start, int(seed)
         records = [activations.hidden(name) for name in names] + [activations.output(output)]
-        self.layers = tuple(Layer(*pair, record) for pair, record in zip(_pairs(sizes), records, strict=True))
+        self.layers = tuple(Layer(*pair, record) for pair, record in zip(pairwise(sizes), records, strict=True))
         n_parameters = sum(layer.n_parameters for layer in self.layers)
         if parameters is None:
             self.parameters: Array = np.empty(n_parameters, dtype=self.dtype)
@@ -233,10 +234,6 @@ def _checked_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     if len(sizes) < 2 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
         raise ParameterError(f"layer_sizes is {list(sizes)}; it must list two or more whole numbers above 0")
     return tuple(int(size) for size in sizes)
-
-
-def _pairs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    return zip(sizes[:-1], sizes[1:], strict=True)
 
 
 # Random starts: (generator, n_in, n_out, gain) -> W of shape (n_in, n_out), b of shape (n_out,).

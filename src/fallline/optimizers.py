@@ -204,7 +204,7 @@ class Adam(StepRule):
         parameters -= learning_rate * m_hat / (np.sqrt(v_hat) + self.epsilon)
 
 
-def AdamW(  # noqa: N802 - stands beside the rules and reads like one
+def AdamW(
     learning_rate: float = 1e-3,
     beta1: float = 0.9,
     beta2: float = 0.999,

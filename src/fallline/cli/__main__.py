@@ -53,12 +53,19 @@ def main() -> int:
     int
         Exit status.
     """
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        return _run()
+
+
+def _run() -> int:
     try:
-        return int(app(prog_name="fallline", standalone_mode=False) or 0)
+        status = int(app(prog_name="fallline", standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return status
     except FalllineError as error:
         return complain(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return complain("interrupted", 130)
     except MemoryError as error:
         return complain(
@@ -66,7 +73,7 @@ def main() -> int:
         )
     except BrokenPipeError:  # the reader of standard output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 1
     except OSError as error:
         return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except Exception as error:
@@ -77,7 +84,7 @@ def main() -> int:
 
 def _usage(error: Any) -> str:
     """Typer's complaint, in the voice of the others, with where to read on."""
-    message = str(error.format_message()).rstrip(".")
+    message = str(error.format_message()).rstrip(".?")
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "fallline"
     return f"{message[:1].lower()}{message[1:]}; see '{command} --help'"

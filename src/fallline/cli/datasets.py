@@ -12,7 +12,10 @@ from fallline.cli.output import aligned
 def datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the bundled data sets: their names stand for a file wherever DATA is asked for."""
+    """List the bundled data sets.
+
+    Their names stand for a file wherever DATA is asked for.
+    """
     from dataclasses import asdict
 
     from fallline.files.model_file import to_json

@@ -15,7 +15,10 @@ def evaluate(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with their targets, as train takes them.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure a model on a table that it has not seen: accuracy and log loss, or RMSE, MAE and R2."""
+    """Measure how good a model is on a table.
+
+    For classes: accuracy and log loss. For numbers: RMSE and MAE, in the units of the target, and R2.
+    """
     from fallline.files.model_file import to_json
     from fallline.model import load
     from fallline.table import read

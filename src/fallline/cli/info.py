@@ -14,7 +14,7 @@ def info(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Model file to look into.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what is installed here; or, with MODEL, what is in it and how it came about."""
+    """Say what is installed here, or what is in a model."""
     if as_json:
         from fallline.files.model_file import to_json
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -45,6 +44,8 @@ def check_writable(option: str, path: Path, endings: tuple[str, ...] = ()) -> No
     ParameterError
         It is a directory, its directory is not there or cannot be written to, or it ends otherwise.
     """
+    import tempfile
+
     if endings and path.suffix not in endings:
         raise ParameterError(f"{option} {path}: the name must end in {' or '.join(endings)}")
     if path.is_dir():
@@ -57,6 +58,25 @@ def check_writable(option: str, path: Path, endings: tuple[str, ...] = ()) -> No
                 pass
     except OSError as error:
         raise ParameterError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
+def check_different(paths: Mapping[str, str | Path | None]) -> None:
+    """Refuse to write a file over one that is read, or over another.
+
+    Parameters
+    ----------
+    paths : mapping from what the user calls it to a path
+        None where it is not given.
+
+    Raises
+    ------
+    ParameterError
+        Two of them are the same file.
+    """
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is not None and (other := seen.setdefault(Path(path).resolve(), name)) != name:
+            raise ParameterError(f"{other} and {name} are the same file {str(path)!r}")
 
 
 def aligned(rows: list[list[str]]) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fallline.cli.output import check_writable
-from fallline.errors import ParameterError
+from fallline.cli.output import check_different, check_writable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,14 +22,14 @@ def predict(
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="The probability of each class instead of the class.")] = False,
 ) -> None:
-    """Predict, as CSV: one line for each row of DATA, in its order.
+    """Predict each row of a table, as CSV.
 
+        One line for each row of DATA, in its order.
     The column is called as the target; with --proba there is one for each class, called as the class.
     """
     if out is not None:
         check_writable("--out", out, (".csv",))
-        if out.resolve() in (model.resolve(), Path(data).resolve()):
-            raise ParameterError("MODEL, DATA and --out must be different files")
+        check_different({"MODEL": model, "DATA": data, "--out": out})
 
     from fallline.model import load
     from fallline.table import read

@@ -7,37 +7,39 @@ from typing import Any
 
 import typer
 
-from fallline.params import PARAMS, TASKS, Param
+from fallline.params import PARAMS, Param
 
 
 def setting(name: str) -> Any:
     """Make the option for a hyper-parameter: its name, help and default are the table's.
 
-    The option's value is the text as typed, or None where it is not given: `parse` checks it in the table's own words.
+    The option's value is the text as typed: `parse` checks it in the table's own words.
     """
     param = PARAMS[name]
     return typer.Option(
         f"--{name.replace('_', '-')}",
-        help=param.doc,
-        show_default=default_text(param),
+        help=help_text(param),
         metavar=_metavar(param),
         rich_help_panel=param.group,
     )
 
 
-def parse(typed: Mapping[str, str | None]) -> dict[str, Any]:
-    """Give settings as values, without those that were not given; ParameterError for what is out of range."""
-    return {name: PARAMS[name].parse(text) for name, text in typed.items() if text is not None}
+def parse(typed: Mapping[str, str]) -> dict[str, Any]:
+    """Give settings as values; ParameterError for what is out of range."""
+    return {name: PARAMS[name].parse(text) for name, text in typed.items()}
+
+
+def help_text(param: Param) -> str:
+    """Give what the table says, and the names to choose from."""
+    return f"{param.doc} One of {', '.join(param.allowed)}." if isinstance(param.allowed, tuple) else param.doc
 
 
 def default_text(param: Param) -> str:
     """Give the default as one would type it."""
-    if isinstance(param.default, tuple):
-        return ",".join(map(str, param.default))
-    return "none" if param.default is None else str(param.default)
+    if param.default is None:
+        return "none"
+    return param.default if isinstance(param.default, str) else f"{param.default:g}"
 
 
 def _metavar(param: Param) -> str:
-    if isinstance(param.allowed, tuple):
-        return "|".join([*param.allowed]) if param.allowed == TASKS else "NAME"
-    return {int: "N", float: "X", tuple: "N,N"}[param.type]
+    return {int: "N", float: "X", str: "NAME", tuple: "N,N"}[param.type]

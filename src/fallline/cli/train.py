@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.output import aligned, check_writable, complain, listed_briefly, score_text
-from fallline.cli.settings import default_text, parse, setting
-from fallline.errors import ParameterError
+from fallline.cli.output import aligned, check_different, check_writable, complain, listed_briefly, score_text
+from fallline.cli.settings import parse, setting
 from fallline.params import PARAMS
 
 if TYPE_CHECKING:
@@ -32,35 +31,33 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Write losses and measures of all epochs: .csv or .json.")
     ] = None,
     validation: Annotated[
-        str | None,
+        str,
         typer.Option(
-            metavar="SHARE|FILE",
-            help="Share of the rows held back to measure on; or a file of rows to measure on.",
-            show_default=default_text(PARAMS["validation"]),
+            metavar="SHARE|FILE", help="Share of the rows held back to measure on; or a file of rows to measure on."
         ),
-    ] = None,
+    ] = "0.2",
     drop: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
     ] = None,
-    task: Annotated[str | None, setting("task")] = None,
-    hidden: Annotated[str | None, setting("hidden")] = None,
-    activation: Annotated[str | None, setting("activation")] = None,
-    loss: Annotated[str | None, setting("loss")] = None,
-    epochs: Annotated[str | None, setting("epochs")] = None,
-    batch_size: Annotated[str | None, setting("batch_size")] = None,
-    optimizer: Annotated[str | None, setting("optimizer")] = None,
-    learning_rate: Annotated[str | None, setting("learning_rate")] = None,
-    schedule: Annotated[str | None, setting("schedule")] = None,
-    clip_norm: Annotated[str | None, setting("clip_norm")] = None,
-    weight_decay: Annotated[str | None, setting("weight_decay")] = None,
-    l1: Annotated[str | None, setting("l1")] = None,
-    l2: Annotated[str | None, setting("l2")] = None,
-    dropout: Annotated[str | None, setting("dropout")] = None,
-    label_smoothing: Annotated[str | None, setting("label_smoothing")] = None,
-    patience: Annotated[str | None, setting("patience")] = None,
-    starts: Annotated[str | None, setting("starts")] = None,
-    seed: Annotated[str | None, setting("seed")] = None,
-    engine: Annotated[str | None, setting("engine")] = None,
+    task: Annotated[str, setting("task")] = "auto",
+    hidden: Annotated[str, setting("hidden")] = "auto",
+    activation: Annotated[str, setting("activation")] = "relu",
+    loss: Annotated[str, setting("loss")] = "auto",
+    epochs: Annotated[str, setting("epochs")] = "auto",
+    batch_size: Annotated[str, setting("batch_size")] = "32",
+    optimizer: Annotated[str, setting("optimizer")] = "adamw",
+    learning_rate: Annotated[str, setting("learning_rate")] = "auto",
+    schedule: Annotated[str, setting("schedule")] = "cosine",
+    clip_norm: Annotated[str, setting("clip_norm")] = "none",
+    weight_decay: Annotated[str, setting("weight_decay")] = "auto",
+    l1: Annotated[str, setting("l1")] = "0",
+    l2: Annotated[str, setting("l2")] = "0",
+    dropout: Annotated[str, setting("dropout")] = "0",
+    label_smoothing: Annotated[str, setting("label_smoothing")] = "0",
+    patience: Annotated[str, setting("patience")] = "none",
+    starts: Annotated[str, setting("starts")] = "1",
+    seed: Annotated[str, setting("seed")] = "0",
+    engine: Annotated[str, setting("engine")] = "native",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> int:
@@ -70,16 +67,13 @@ def train(
     status is 130. If the loss of every start became infinite the last good model is written and the exit status is 1.
     """
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
-    validation_file = None
-    if validation is not None and _is_number(validation):
+    validation_file = None if _is_number(validation) else validation
+    if validation_file is None:
         settings["validation"] = PARAMS["validation"].parse(validation)
-    else:
-        validation_file = validation
     check_writable("--out", out)
     if history is not None:
         check_writable("--history", history, (".csv", ".json"))
-    if len({path.resolve() for path in (Path(data), out, history or Path("history"))}) < 3:
-        raise ParameterError("DATA, --out and --history must be different files")
+    check_different({"DATA": data, "--validation": validation_file, "--out": out, "--history": history})
 
     from fallline.fit import fit
     from fallline.listeners.progress_bar import ProgressBar
@@ -148,6 +142,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "stop_reason": run.stop_reason,
         "message": run.message,
         "engine": model.engine,
+        "seconds_training": round(run.history.rows[-1]["seconds"], 3) if len(run.history) else 0.0,
         "seconds": round(seconds, 3),
     }
 
@@ -170,7 +165,7 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
             f"{'-'.join(map(str, summary['layers']))}, {summary['activation']}, {summary['parameters']} numbers",
         ],
         ["rows", f"{summary['rows_trained']} to train on" + (f", {held_back} held back" if held_back else "")],
-        ["training", f"{epochs} epochs in {summary['seconds']:.1f} s{kept}{of_starts}"],
+        ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{of_starts}"],
     ]
     if fitted.scores:
         chose = " (they chose the epoch, so expect a little less)" if fitted.held_back_chose else ""

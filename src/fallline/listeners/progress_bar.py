@@ -103,7 +103,8 @@ def describe(row: dict[str, Any]) -> str:
     Examples
     --------
     >>> describe({"epoch": 1, "step": 9, "start": 0, "loss": 0.5, "accuracy": 0.9, "learning_rate": 1e-3})
-    'loss 0.5, accuracy 0.9, learning rate 0.001'
+    'loss 0.5, accuracy 0.9, rate 0.001'
     """
     left_out = ("epoch", "step", "start", "gradient_norm", "seconds")
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row.items() if name not in left_out)
+    short = {"validation_loss": "held back", "learning_rate": "rate"}
+    return ", ".join(f"{short.get(name, name)} {value:.3g}" for name, value in row.items() if name not in left_out)

@@ -1,0 +1,1 @@
+"""Benchmarks: each checks the results first, then times both sides in one process, in turn."""
