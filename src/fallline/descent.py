@@ -155,7 +155,8 @@ def descend(
     --------
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 64)[:, None]
-    >>> run = descend(Network([1, 16, 1], "tanh", seed=1), x, x[:, 0] ** 2, epochs=200, seed=1)
+    >>> from fallline import Adam
+    >>> run = descend(Network([1, 16, 1], "tanh", seed=1), x, x[:, 0] ** 2, optimizer=Adam(0.01), epochs=200)
     >>> bool(run.history["loss"][-1, 0] < 1e-3)
     True
     """

@@ -1,0 +1,214 @@
+"""From a table to a model and to predictions, as a user types it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+import fallline
+from fallline.model import load
+from fallline.params import PARAMS
+from fallline.table import BUNDLED, load_bundled
+
+
+def rows_of(text):
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_train_predict_evaluate_on_a_csv_of_numbers(run, houses, tmp_path):
+    status, out, err = run("train", houses, "--target", "price", "--epochs", 200, "--learning-rate", 0.01)
+    assert (status, err) == (0, "")
+    assert "price: a number" in out
+    assert "2 inputs (area, rooms)" in out
+    assert "48 to train on, 12 held back" in out
+    assert "RMSE" in out
+    assert out.endswith("model.fallline\n")
+
+    scores = json.loads(run("evaluate", "model.fallline", houses, "--json").out)
+    assert scores["rows"] == 60
+    assert scores["scores"]["r2"] > 0.95
+    assert 0 < scores["scores"]["mae"] <= scores["scores"]["rmse"] < 15_000
+
+    shuffled = pl.read_csv(houses).drop("price").reverse().select("rooms", "area")
+    shuffled.write_csv(tmp_path / "new.csv")
+    forward = rows_of(run("predict", "model.fallline", houses).out)
+    backward = rows_of(run("predict", "model.fallline", "new.csv").out)
+    assert forward[0] == backward[0] == ["price"]
+    assert len(forward) == 61
+    assert forward[1:] == backward[:0:-1]
+
+
+def test_the_scores_are_those_of_the_rows_held_back(run):
+    summary = json.loads(run("train", "wine", "--json", "--out", "wine.fallline", "--epochs", 20).out)
+    assert (summary["rows_trained"], summary["rows_held_back"]) == (142, 36)
+    assert summary["classes"] == ["class_0", "class_1", "class_2"]
+    everything = json.loads(run("evaluate", "wine.fallline", "wine", "--json").out)
+    assert set(everything["scores"]) == set(summary["scores"]) == {"accuracy", "log_loss"}
+    right_in_part = round(36 * summary["scores"]["accuracy"])
+    assert right_in_part / 36 == summary["scores"]["accuracy"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npz", "bundled", "stdin"])
+def test_every_kind_of_data(run, tmp_path, monkeypatch, kind):
+    iris = load_bundled("iris")
+    frame = pl.DataFrame(dict(zip(iris.columns, iris.X.T, strict=True))).with_columns(pl.Series("species", iris.y))
+    arguments = ["--target", "species"]
+    if kind == "parquet":
+        source = tmp_path / "iris.parquet"
+        frame.write_parquet(source)
+    elif kind == "npz":
+        source, arguments = tmp_path / "iris.npz", []
+        np.savez(source, X=iris.X, y=iris.y)
+    elif kind == "bundled":
+        source, arguments = "iris", []
+    else:
+        source = "-"
+
+    def stdin():
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(frame.write_csv().encode())))
+
+    stdin()
+    assert run("train", source, *arguments, "--quiet").status == 0
+    stdin()
+    predicted = rows_of(run("predict", "model.fallline", source).out)
+    assert len(predicted) == 151
+    assert np.mean(np.array(predicted[1:])[:, 0] == iris.y) > 0.9
+
+
+def test_probabilities_have_a_column_a_class_and_sum_to_one(run, tmp_path):
+    run("train", "iris", "--epochs", 30)
+    status, out, err = run("predict", "model.fallline", "iris", "--proba", "--out", "p.csv")
+    assert (status, out, err) == (0, "", "")
+    header, *rows = rows_of((tmp_path / "p.csv").read_text())
+    assert header == ["setosa", "versicolor", "virginica"]
+    np.testing.assert_allclose(np.array(rows, dtype=float).sum(axis=1), 1, atol=1e-6)
+    labels = np.array(header)[np.array(rows, dtype=float).argmax(axis=1)]
+    assert [[label] for label in labels] == rows_of(run("predict", "model.fallline", "iris").out)[1:]
+
+
+def test_the_history_is_written_whole(run, tmp_path):
+    run("train", "iris", "--epochs", 4, "--starts", 3, "--history", "h.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "h.csv").read_text())))
+    assert [(row["epoch"], row["start"]) for row in rows[:4]] == [("1", "0"), ("1", "1"), ("1", "2"), ("2", "0")]
+    assert len(rows) == 12
+    assert float(rows[-1]["loss"]) < float(rows[2]["loss"])
+
+
+def test_a_file_of_rows_to_measure_on(run, houses, tmp_path):
+    lines = houses.read_text().splitlines(keepends=True)
+    (tmp_path / "new.csv").write_text("".join([lines[0], *lines[-10:]]))
+    summary = json.loads(run("train", houses, "--target", "price", "--validation", "new.csv", "--json").out)
+    assert (summary["rows_trained"], summary["rows_held_back"]) == (60, 10)
+    measured = json.loads(run("evaluate", "model.fallline", "new.csv", "--json").out)
+    assert measured["scores"] == summary["scores"]
+
+
+def test_nothing_held_back(run):
+    summary = json.loads(run("train", "iris", "--validation", "0", "--epochs", 2, "--json").out)
+    assert (summary["rows_trained"], summary["rows_held_back"], summary["scores"]) == (150, 0, {})
+
+
+def test_patience_stops_and_says_that_the_held_back_rows_chose(run):
+    status, out, _ = run("train", "breast_cancer", "--patience", 2, "--epochs", 500, "--learning-rate", 0.01)
+    assert status == 0
+    assert "was kept" in out
+    assert "they chose the epoch" in out
+    training = load("model.fallline").training
+    assert training["stop_reason"] == "stopped"
+    assert training["kept_epoch"] == training["history"][-1]["epoch"] - 2
+
+
+def test_dropped_columns_are_not_asked_for_again(run, houses, tmp_path):
+    run("train", houses, "--target", "price", "--drop", "rooms", "--epochs", 2)
+    pl.read_csv(houses).select("area").write_csv(tmp_path / "area.csv")
+    assert run("predict", "model.fallline", "area.csv").status == 0
+
+
+def test_settings_reach_the_model(run):
+    run("train", "iris", "--hidden", "5,4", "--activation", "tanh", "--optimizer", "sgd", "--epochs", 3, "--seed", 7)
+    model = load("model.fallline")
+    assert model.network.layer_sizes == (4, 5, 4, 3)
+    assert model.network.activation == ("tanh", "tanh")
+    assert model.training["optimizer"]["name"] == "sgd"
+    assert model.training["settings"]["learning_rate"] == 0.1
+    assert model.training["command"].startswith("fallline train iris --hidden 5,4")
+    assert set(model.training["settings"]) == set(PARAMS)
+
+
+def test_quiet_says_nothing(run):
+    assert run("train", "iris", "--epochs", 2, "--quiet") == (0, "", "")
+
+
+def test_info(run):
+    about = json.loads(run("info", "--json").out)
+    assert about["fallline"] == fallline.__version__
+    assert about["instruction_set"] in about["instruction_sets"]
+    assert run("info").out.startswith("fallline")
+    run("train", "diabetes", "--epochs", 2)
+    assert "progression" in run("info", "model.fallline").out
+    contents = json.loads(run("info", "model.fallline", "--json").out)
+    assert contents["layers"] == [10, 64, 64, 1]
+    assert contents["rows"] == {"trained": 354, "held_back": 88}
+
+
+def test_datasets(run):
+    assert list(json.loads(run("datasets", "--json").out)) == list(BUNDLED)
+    out = run("datasets").out
+    assert all(name in out for name in BUNDLED)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_training_that_diverges_leaves_an_older_model_alone(run, tmp_path):
+    (tmp_path / "model.fallline").write_text("older")
+    status, out, err = run("train", "iris", "--optimizer", "sgd", "--learning-rate", "1e30", "--json")
+    assert status == 1
+    assert "learning rate" in err
+    assert all(line.startswith("fallline: ") for line in err.splitlines())
+    assert json.loads(out)["stop_reason"] == "diverged"
+    assert json.loads(out)["model"] is None
+    assert (tmp_path / "model.fallline").read_text() == "older"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
+def test_ctrl_c_saves_the_best_so_far(houses, tmp_path):
+    """The process says when it is under way: through a bar that speaks, put in place as Python starts."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from fallline.listeners.progress_bar import ProgressBar\n"
+        "ProgressBar.on_epoch = lambda self, epoch: epoch.progress.epoch == 3 and print('under way', flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fallline.cli", "train", houses, "--target", "price", "--epochs", "1000000"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "under way\n"
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.startswith("fallline: interrupted after ")
+    assert err.endswith(", in model.fallline\n")
+    assert "epochs in" in out
+    assert load(tmp_path / "model.fallline").training["stop_reason"] == "interrupted"
+
+
+def test_a_reader_that_has_seen_enough(run, houses, tmp_path):
+    """There is more to say than a pipe holds."""
+    run("train", houses, "--target", "price", "--epochs", 1)
+    header, *rows = houses.read_text().splitlines(keepends=True)
+    (tmp_path / "many.csv").write_text(header + "".join(rows * 500))
+    command = f"{sys.executable} -m fallline.cli predict model.fallline many.csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("price\n", "")

@@ -1,0 +1,80 @@
+"""Help: it says what the table of parameters says, and costs no waiting."""
+
+import inspect
+import resource
+import subprocess
+import sys
+from typing import get_type_hints
+
+import pytest
+
+import fallline
+from fallline.cli.settings import default_text, help_text
+from fallline.cli.train import train
+from fallline.params import PARAMS
+
+
+def test_the_options_of_train_are_the_table_s():
+    hints = get_type_hints(train, include_extras=True)
+    signature = inspect.signature(train).parameters
+    for name, param in PARAMS.items():
+        assert signature[name].default == default_text(param)
+        (option,) = hints[name].__metadata__
+        if name != "validation":  # the command line takes a file, too
+            assert option.help == help_text(param)
+    others = {"data", "target", "out", "history", "drop", "quiet", "as_json"}
+    assert set(signature) == {*PARAMS, *others}
+    assert [name for name in signature if name in PARAMS][1:] == [name for name in PARAMS if name != "validation"]
+
+
+def test_the_defaults_as_typed_mean_the_defaults():
+    for param in PARAMS.values():
+        assert param.parse(default_text(param)) == param.default
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "info", "datasets"])
+def test_every_command_explains_itself(run, command):
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: fallline {command} [OPTIONS]")
+    assert command in run("--help").out
+
+
+def test_every_parameter_is_in_the_help(run):
+    words = " ".join(run("train", "--help").out.split())
+    for name, param in PARAMS.items():
+        assert f"--{name.replace('_', '-')} " in words
+        assert f"[default: {default_text(param)}]" in words
+
+
+def test_version(run):
+    assert run("--version") == (0, f"fallline {fallline.__version__}\n", "")
+
+
+def cpu_seconds(*arguments):
+    """The least of some runs: what the processor spends on it, however busy the machine is."""
+
+    def once():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(5))
+
+
+def test_help_takes_less_than_three_tenths_of_a_second():
+    assert cpu_seconds("-m", "fallline.cli", "--help") < 0.3
+
+
+def test_import_takes_less_than_three_tenths_of_a_second():
+    assert cpu_seconds("-c", "import fallline") < 0.3
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv[1:] = ['train', '--help']; from fallline.cli.__main__ import main; main();"
+        "print({'numpy', 'polars', 'rich', 'sklearn', 'safetensors'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == "set()\n"

@@ -1,0 +1,154 @@
+"""From a table to a model: what is held back is only measured, and the defaults are good enough to start with."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fallline.errors import DataError, DivergenceWarning, ParameterError
+from fallline.fit import fit
+from fallline.listeners import Listener
+from fallline.table import Table, load_bundled, split
+
+
+def line(n=40, noise=0.0, seed=0):
+    """A table whose target is `1000 + 300 x`, with noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, n)
+    return Table("line", x.astype(np.float32)[:, None], 1000 + 300 * x + noise * rng.normal(size=n), ("x",), "y")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_digits_by_default(seed):
+    result = fit(load_bundled("digits"), {"seed": seed})
+    assert len(result.held_back_rows) == 359
+    assert result.scores["accuracy"] >= 0.97
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "least"),
+    [
+        ("iris", "accuracy", 0.9),
+        ("wine", "accuracy", 0.94),
+        ("breast_cancer", "accuracy", 0.94),
+        ("diabetes", "r2", 0.3),
+    ],
+)
+def test_small_tables_by_default(name, score, least):
+    """The mean over five splits: a single one holds back too few rows to say much."""
+    scores = [fit(load_bundled(name), {"seed": seed}).scores[score] for seed in range(5)]
+    assert np.mean(scores) >= least
+
+
+def test_a_line_in_the_user_s_units(engine):
+    settings = {"engine": engine, "hidden": (16,), "epochs": 300, "learning_rate": 0.01}
+    result = fit(line(), settings | {"weight_decay": 0.0, "batch_size": 16})
+    assert result.scores["rmse"] < 15
+    assert result.scores["r2"] > 0.99
+    assert result.run.history["rmse"][-1, 0] == pytest.approx(result.scores["rmse"], rel=1e-3)
+    np.testing.assert_allclose(result.model.predict([[-0.5], [0.5]]), [850, 1150], atol=30)
+
+
+def test_engines_train_the_same_model():
+    results = [fit(load_bundled("iris"), {"engine": engine, "epochs": 10}) for engine in ("native", "reference")]
+    native, reference = (result.model.network.parameters for result in results)
+    np.testing.assert_allclose(native, reference, atol=2e-4)
+
+
+def test_the_held_back_rows_only_measure():
+    """Other values and targets in them change the scores, and not a bit of the model."""
+    table = load_bundled("breast_cancer")
+    settings = {"epochs": 3, "starts": 3}
+    result = fit(table, settings)
+    train_rows, held_back_rows = split(table, 0.2, 0, "classification")
+    np.testing.assert_array_equal(result.train_rows, train_rows)
+    np.testing.assert_array_equal(result.held_back_rows, held_back_rows)
+    X, y = table.X.copy(), table.y.copy()
+    X[held_back_rows] *= -3
+    y[held_back_rows] = y[held_back_rows][::-1]
+    changed = fit(
+        replace(table.rows(train_rows), name="train"),
+        settings,
+        validation_table=replace(table, X=X, y=y).rows(held_back_rows),
+    )
+    assert changed.scores != result.scores
+    assert not changed.held_back_chose
+    assert changed.start == result.start
+    np.testing.assert_array_equal(changed.model.network.parameters, result.model.network.parameters)
+    np.testing.assert_array_equal(changed.model.encoder.center, result.model.encoder.center)
+
+
+def test_the_start_with_the_lowest_training_loss_is_kept():
+    result = fit(load_bundled("iris"), {"epochs": 2, "starts": 5})
+    final = result.run.history["loss"][-1]
+    assert result.start == int(final.argmin())
+    np.testing.assert_array_equal(result.model.network.parameters, result.run.networks[result.start].parameters)
+
+
+def test_patience_keeps_the_best_epoch():
+    result = fit(line(noise=300), {"patience": 3, "epochs": 400, "learning_rate": 0.03, "seed": 1})
+    losses = result.run.history["validation_loss"][:, 0]
+    assert result.run.stop_reason == "stopped"
+    assert result.held_back_chose
+    assert result.run.kept_epochs == [int(losses.argmin()) + 1]
+    assert result.model.training["kept_epoch"] == len(losses) - 3
+
+
+def test_callbacks_hear_of_the_descent():
+    class Three(Listener):
+        def on_epoch(self, epoch):
+            return epoch.progress.epoch == 3
+
+    result = fit(line(), callbacks=[Three()])
+    assert len(result.run.history) == 3
+    assert result.model.training["stop_reason"] == "stopped"
+    assert not result.held_back_chose
+
+
+def test_a_task_that_is_asked_for():
+    table = Table("codes", np.arange(30, dtype=np.float32)[:, None], np.arange(30) % 3, ("x",), "y")
+    assert fit(table, {"epochs": 1}).model.task == "classification"
+    assert fit(table, {"epochs": 1, "task": "regression"}).model.task == "regression"
+
+
+@pytest.mark.parametrize("name", ["squared_error", "absolute_error", "huber"])
+def test_losses_for_numbers(name):
+    result = fit(line(), {"loss": name, "epochs": 200, "learning_rate": 0.01, "weight_decay": 0.0})
+    assert result.model.training["loss"]["name"] == name
+    assert result.scores["r2"] > 0.97
+
+
+def test_losses_for_classes():
+    smooth = fit(load_bundled("iris"), {"label_smoothing": 0.1, "epochs": 5})
+    assert smooth.model.training["loss"] == {"name": "categorical_cross_entropy", "label_smoothing": 0.1}
+    brier = fit(load_bundled("iris"), {"loss": "squared_error"})
+    assert brier.scores["accuracy"] > 0.8
+
+
+def test_what_cannot_be():
+    with pytest.raises(ParameterError, match="'huber' is not for classification; choose from categorical"):
+        fit(load_bundled("iris"), {"loss": "huber"})
+    with pytest.raises(ParameterError, match="patience needs rows to measure on"):
+        fit(line(), {"patience": 1, "validation": 0})
+    with pytest.raises(ParameterError, match="'epoch' is unknown; did you mean 'epochs'"):
+        fit(line(), {"epoch": 1})
+    with pytest.raises(DataError, match="no target"):
+        fit(replace(line(), y=None, target=None))
+    with pytest.raises(DataError, match=r"new: there is no target 'y'"):
+        fit(line(), validation_table=replace(line(), name="new", y=None, target=None))
+    with pytest.raises(DataError, match="no label 'z'"):
+        table = Table("labels", np.zeros((4, 1), np.float32), np.array(list("abab")), ("x",), "y")
+        fit(table, validation_table=replace(table, y=np.array(list("abaz"))))
+
+
+def test_a_divergence_is_told_and_scored():
+    with pytest.warns(DivergenceWarning, match="learning rate"):
+        result = fit(line(), {"optimizer": "sgd", "learning_rate": 1e30})
+    assert result.run.stop_reason == "diverged"
+    assert np.isfinite(result.model.network.parameters).all()
+
+
+def test_the_same_seed_gives_the_same_bits():
+    a, b, c = (fit(load_bundled("wine"), {"epochs": 3, "seed": seed}).model.network.parameters for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
