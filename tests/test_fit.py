@@ -136,8 +136,8 @@ def test_what_cannot_be():
         fit(replace(line(), y=None, target=None))
     with pytest.raises(DataError, match=r"new: there is no target 'y'"):
         fit(line(), validation_table=replace(line(), name="new", y=None, target=None))
+    table = Table("labels", np.zeros((4, 1), np.float32), np.array(list("abab")), ("x",), "y")
     with pytest.raises(DataError, match="no label 'z'"):
-        table = Table("labels", np.zeros((4, 1), np.float32), np.array(list("abab")), ("x",), "y")
         fit(table, validation_table=replace(table, y=np.array(list("abaz"))))
 
 

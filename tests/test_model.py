@@ -90,7 +90,7 @@ def test_scores_are_what_they_are_called():
     table = Table("t", np.zeros((3, 1), np.float32), np.array([1.0, 2.0, 6.0]), ("x",), "y")
     model = Model(Encoder.fit(table), Network([1, 1], parameters=[0.0, 0.0]))
     np.testing.assert_allclose(model.predict(table), [3, 3, 3])
-    assert model.evaluate(table) == pytest.approx({"rmse": np.sqrt(14 / 3), "mae": 2.0, "r2": 0.0})
+    assert model.evaluate(table) == pytest.approx({"rmse": np.sqrt(14 / 3), "mae": 2.0, "r2": 0.0}, abs=1e-6)
     labels = replace(table, y=np.array(["a", "b", "b"]))
     model = Model(Encoder.fit(labels), Network([1, 2], output="softmax", parameters=[0, 0, 0, np.log(3)]))
     np.testing.assert_allclose(model.predict_proba(labels), [[0.25, 0.75]] * 3, atol=1e-6)
@@ -146,11 +146,9 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
 def models(draw):
     columns = draw(st.lists(names, min_size=1, max_size=4, unique=True))
     hidden = draw(st.lists(st.integers(1, 5), max_size=3))
-    finite = st.floats(-1e30, 1e30, width=32)
+    finite = st.floats(-(2.0**100), 2.0**100, width=32)
     center = draw(hnp.arrays(np.float32, len(columns), elements=finite))
-    scale = draw(
-        hnp.arrays(np.float32, len(columns), elements=st.floats(np.float32(1e-30), np.float32(1e30), width=32))
-    )
+    scale = draw(hnp.arrays(np.float32, len(columns), elements=st.floats(2.0**-100, 2.0**100, width=32)))
     labels = draw(
         st.one_of(
             st.none(),
@@ -265,7 +263,7 @@ def refusal(path):
 def test_foreign_bytes(tmp_path, content):
     path = tmp_path / "foreign.fallline"
     path.write_bytes(content)
-    assert "not a" in refusal(path)
+    assert "model" in refusal(path)
 
 
 def test_no_file_at_all(tmp_path):
@@ -290,15 +288,15 @@ def test_a_file_cut_short(path, share):
 @settings(EXAMPLES, max_examples=300)
 @given(data=st.data())
 def test_a_changed_byte_is_refused_or_harmless(path, iris, data):
-    """A changed weight cannot be told from a trained one; but nothing else than a refusal or a working model results."""
+    """A changed weight cannot be told from a trained one; but what is not refused works."""
     raw = bytearray(path.read_bytes())
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     changed = path.with_name("changed.fallline")
     changed.write_bytes(raw)
     try:
         model = load(changed)
-    except ModelFileError as error:
-        assert "\n" not in str(error)
+    except ModelFileError:
+        refusal(changed)
     else:
         assert model.predict(iris.X).shape == (150,)
 
