@@ -88,7 +88,7 @@ def test_inputs_that_do_not_fit(model, X, says):
 def test_scores_are_what_they_are_called():
     """By hand: three rows, of which the network, being constant, gets the mean."""
     table = Table("t", np.zeros((3, 1), np.float32), np.array([1.0, 2.0, 6.0]), ("x",), "y")
-    model = Model(Encoder.fit(table), Network([1, 1], parameters=[0.0, 0.0]))
+    model = Model(Encoder.fit(table, "regression"), Network([1, 1], parameters=[0.0, 0.0]))
     np.testing.assert_allclose(model.predict(table), [3, 3, 3])
     assert model.evaluate(table) == pytest.approx({"rmse": np.sqrt(14 / 3), "mae": 2.0, "r2": 0.0}, abs=1e-6)
     labels = replace(table, y=np.array(["a", "b", "b"]))

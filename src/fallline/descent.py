@@ -156,7 +156,8 @@ def descend(
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> from fallline import SGD
-    >>> run = descend(Network([1, 16, 1], "tanh", seed=1), x, x[:, 0] ** 2, optimizer=SGD(0.1, momentum=0.9), epochs=200)
+    >>> net = Network([1, 16, 1], "tanh", seed=1)
+    >>> run = descend(net, x, x[:, 0] ** 2, optimizer=SGD(0.1, momentum=0.9), epochs=200)
     >>> bool(run.history["loss"][-1, 0] < 1e-3)
     True
     """

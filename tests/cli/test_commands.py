@@ -187,7 +187,7 @@ def test_ctrl_c_saves_the_best_so_far(houses, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "fallline.cli", "train", houses, "--target", "price", "--epochs", "1000000"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
