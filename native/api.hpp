@@ -80,7 +80,8 @@ class Session {
   Session(Session&&) noexcept;
   ~Session();
 
-  // Take one step for each learning rate, or as many as fit in some seconds (one at least).
+  // Take one step for each learning rate, or as many as fit in some seconds. A step that many rows make long may be
+  // left half done; the next call, given its learning rate again, goes on with it.
   Slice run(std::span<const double> learning_rates, double seconds);
   void read_parameters(T* parameters) const;  // (K, P)
 

@@ -110,8 +110,8 @@ def test_native_value(name, dtype, instruction_set):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_native_derivative(name, dtype, instruction_set):
-    # One row of input 1, a neuron for each point with the point as its weight, and a loss whose slope for the sum of all
-    # neurons is 1: the gradient of neuron j's bias is the derivative at point j.
+    # One row of input 1, a neuron for each point with the point as its weight, and a loss whose slope for the sum of
+    # all neurons is 1: the gradient of neuron j's bias is the derivative at point j.
     Z, _, slope = exact(name, dtype)
     m = len(Z)
     layers = (Layer(1, m, HIDDEN[name]), Layer(m, 1, HIDDEN["identity"]))

@@ -197,6 +197,23 @@ def test_ctrl_c_ends_the_descent_soon_and_keeps_the_best(engine: str, validated:
         assert run.losses[0] == run.history["validation_loss"].min()
 
 
+def test_ctrl_c_ends_even_one_long_step_soon() -> None:
+    """All of 60,000 rows in one batch: a step takes seconds, but it is left half done."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((60_000, 100), dtype=np.float32), rng.random(60_000)
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Timer(0.5, press).start()
+    run = fl.descend(fl.Network([100, 1000, 1000, 1]), X, y, batch_size=None, epochs=2)
+    assert time.perf_counter() - pressed[0] < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
+    assert run.stop_reason == "interrupted"
+    assert run.kept_epochs == [0]
+
+
 def test_a_second_ctrl_c_raises() -> None:
     class Press(fl.Listener):
         def on_progress(self, progress: Progress) -> None:

@@ -164,6 +164,43 @@ def test_the_tolerance_rejects_a_perturbed_kernel(name: str) -> None:
         assert distance(right, wrong) > 2 * tolerance
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_batches_longer_than_the_native_engine_s_pieces(dtype: str) -> None:
+    """It works off a batch in pieces of 1024 rows; masks, weights and sums must not notice."""
+    X, y, weight = rows(2600)
+    net = fl.Network([6, 20, 9, 3], "tanh", "softmax", seed=2, dtype=dtype)
+    for size in (None, 1500):
+        settings: dict[str, Any] = {"batch_size": size, "epochs": 3, "dropout": 0.3, "sample_weight": weight}
+        a, b = (fl.descend(net, X, y, optimizer=SGD(0.1), engine=engine, **settings) for engine in ENGINES)
+        assert distance(a, b) < TOLERANCE[dtype]
+        np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=30 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_descent_cut_into_the_smallest_slices_ends_at_the_same_bits(shuffle: bool) -> None:
+    """With no time at all a slice is one piece of one start's step, and the next goes on from there."""
+    X, y, weight = rows(2600)
+    loss = LOSSES["categorical_cross_entropy"]()
+    net = fl.Network([6, 20, 3], "tanh", "softmax", seed=2)
+    data = Data.of(net, loss, X, y, weight)
+    plan = Plan(net.layers, loss, Adam(), batch_size=2000, shuffle=shuffle, starts=(0, 1), dropout=(0.2,))
+    parameters = np.stack([net.parameters, net.restart(1).parameters])
+    rates = np.full(6, 0.01)
+    whole = as_engine("native").session(plan, parameters, data)
+    done = whole.run(rates, 1e9)
+    cut = as_engine("native").session(plan, parameters, data)
+    n_steps, n_slices, loss_sum = 0, 0, np.zeros(2)
+    while n_steps < 6:
+        piece = cut.run(rates[n_steps:], 0.0)
+        n_steps += piece.n_steps
+        n_slices += 1
+        loss_sum += piece.loss_sum
+    assert done.n_steps == 6
+    assert n_slices == 3 * 2 * (2 + 1), "batches of 2000 and of 600 rows, two and one pieces, two starts, three epochs"
+    np.testing.assert_array_equal(cut.parameters(), whole.parameters())
+    np.testing.assert_allclose(loss_sum, done.loss_sum, rtol=1e-12)
+
+
 def test_starts_are_what_they_would_be_alone() -> None:
     """Three starts trained together, against each trained alone, bit for bit."""
     X, y, _ = rows()

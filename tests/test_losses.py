@@ -14,7 +14,7 @@ import fallline as fl
 from fallline.activations import OUTPUTS
 from fallline.engines import Data, Plan
 from fallline.engines.native import NativeEngine
-from fallline.errors import DataError, FalllineError, ParameterError
+from fallline.errors import DataError, ParameterError
 from fallline.losses import (
     LOSSES,
     AbsoluteError,
@@ -95,9 +95,9 @@ def _categorical(Z, A, Y, w, output):
         n, k = Y.shape
         classes, rows = np.tile(np.arange(k), n), np.repeat(np.arange(n), k)
         return sk.log_loss(classes, p[rows], sample_weight=w[rows] * Y.ravel())
-    return np.average(scipy.special.kl_div(Y, A).sum(axis=1) + scipy.special.entr(Y).sum(axis=1), weights=w) + np.average(
-        (Y - A).sum(axis=1), weights=w
-    )
+    # scikit-learn wants rows that sum to 1; scipy's kl_div is y log(y / a) - y + a, its entr -y log(y)
+    terms = scipy.special.kl_div(Y, A) + scipy.special.entr(Y) + Y - A
+    return np.average(terms.sum(axis=1), weights=w)
 
 
 # A new loss fails until its oracle stands here and its definition in EXACT.
@@ -276,9 +276,8 @@ def test_quantile_is_least_at_the_samples_quantile():
     y = np.random.default_rng(6).normal(size=(1001, 1))
     for p in (0.05, 0.5, 0.9):
         best = np.quantile(y, p)
-        losses = [
-            evaluate(Quantile((p,)), np.full_like(y, a), y, "identity")[0].mean() for a in (best - 1e-3, best, best + 1e-3)
-        ]
+        tried = (best - 1e-3, best, best + 1e-3)
+        losses = [evaluate(Quantile((p,)), np.full_like(y, a), y, "identity")[0].mean() for a in tried]
         assert losses[1] == min(losses)
         assert losses[0] > losses[1]
         assert losses[2] > losses[1]
@@ -316,7 +315,9 @@ def test_label_smoothing_spreads_evenly():
     Y = CategoricalCrossEntropy(0.3).targets([0, 2], 3, np.float64)
     np.testing.assert_allclose(Y, [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]], rtol=1e-15)
     soft = np.array([[0.5, 0.5, 0.0]])
-    np.testing.assert_allclose(CategoricalCrossEntropy(0.3).targets(soft, 3, np.float64), [[0.45, 0.45, 0.1]], rtol=1e-15)
+    np.testing.assert_allclose(
+        CategoricalCrossEntropy(0.3).targets(soft, 3, np.float64), [[0.45, 0.45, 0.1]], rtol=1e-15
+    )
     np.testing.assert_array_equal(soft, [[0.5, 0.5, 0.0]])  # the user's own stays
 
 
@@ -340,7 +341,12 @@ TWO_WRONG = np.array([[0.0, 1.0], [0.5, np.nan], [np.inf, 0.0]])
 
 TARGET_ERRORS = [
     (SquaredError(), ["a", "b"], 1, "y holds <U1 values; the losses take numbers, or classes as whole numbers from 0"),
-    (SquaredError(), [1 + 2j], 1, "y holds complex128 values; the losses take numbers, or classes as whole numbers from 0"),
+    (
+        SquaredError(),
+        [1 + 2j],
+        1,
+        "y holds complex128 values; the losses take numbers, or classes as whole numbers from 0",
+    ),
     (SquaredError(), [None], 1, "y holds object values; the losses take numbers, or classes as whole numbers from 0"),
     (SquaredError(), [[1.0, 2.0]], 1, "y has shape (1, 2), but squared_error with 1 outputs takes (n, 1) or (n,)"),
     (
@@ -357,7 +363,12 @@ TARGET_ERRORS = [
         "shape (n,)",
     ),
     (AbsoluteError(), 3.0, 1, "y has shape (), but absolute_error with 1 outputs takes (n, 1) or (n,)"),
-    (SquaredError(), np.zeros((2, 1, 1)), 1, "y has shape (2, 1, 1), but squared_error with 1 outputs takes (n, 1) or (n,)"),
+    (
+        SquaredError(),
+        np.zeros((2, 1, 1)),
+        1,
+        "y has shape (2, 1, 1), but squared_error with 1 outputs takes (n, 1) or (n,)",
+    ),
     (Quantile((0.1, 0.9)), [[1.0, 2.0]], 2, "y has shape (1, 2), but quantile with 2 outputs takes (n, 1) or (n,)"),
     (Huber(), [0.0, np.nan], 1, "y has nan in row 1; targets must be finite numbers"),
     (SquaredError(), TWO_WRONG, 2, "y has [0.5 nan] in row 1; targets must be finite numbers"),
@@ -447,7 +458,6 @@ def test_every_loss_has_its_oracles_and_source():
     for name, loss in LOSSES.items():
         assert (loss.name, bool(loss.source)) == (name, True)
         assert isinstance(as_loss(name, "identity"), loss)
-        assert issubclass(ParameterError, FalllineError)
 
 
 def test_settings_make_the_loss_again():

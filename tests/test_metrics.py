@@ -75,7 +75,8 @@ def test_as_metrics():
     assert as_metrics(mine) == mine
     with pytest.raises(ParameterError) as raised:
         as_metrics(["rmse", "acuracy"])
-    assert str(raised.value) == "metric 'acuracy' is unknown; did you mean 'accuracy'? choose from accuracy, mae, r2, rmse"
+    message = "metric 'acuracy' is unknown; did you mean 'accuracy'? choose from accuracy, mae, r2, rmse"
+    assert str(raised.value) == message
 
 
 @pytest.mark.parametrize("guess", [5.0, 4.0, -1e6])

@@ -231,6 +231,16 @@ def test_writing_is_all_or_nothing(model, path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not replace a file that is open")
+def test_whoever_reads_the_old_file_keeps_it(model, path):
+    before = path.read_bytes()
+    other = Model(model.encoder, model.network.restart(1))
+    with path.open("rb") as reader:
+        other.save(path)
+        assert reader.read() == before
+    assert_same(load(path), other)
+
+
 def test_a_link_to_a_model_stays_a_link(model, path, tmp_path):
     link = tmp_path / "link.fallline"
     link.symlink_to(path)

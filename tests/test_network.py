@@ -1,6 +1,7 @@
 """Networks: the block and its views, the laws of the random starts, forward by hand, and every message read aloud."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_sizes(sizes):
     net = Network(sizes, output="identity")
     assert net.layer_sizes == tuple(map(int, sizes))
     assert sum(layer.n_parameters for layer in net.layers) == len(net.parameters)
-    assert len(net.parameters) == sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    assert len(net.parameters) == sum((a + 1) * b for a, b in pairwise(sizes))
     assert [layer.n_in for layer in net.layers] == list(sizes[:-1])
     assert [layer.n_out for layer in net.layers] == list(sizes[1:])
     assert net(np.zeros((4, sizes[0]))).shape == (4, sizes[-1])
@@ -63,7 +64,8 @@ def test_a_name_for_each_hidden_layer():
 def test_dtype(dtype):
     net = Network([3, 4, 2], dtype=dtype)
     assert {array.dtype for array in [net.parameters, *net.W, *net.b, net(np.zeros((2, 3)))]} == {np.dtype(dtype)}
-    assert {array.dtype for values in [net.forward([[1, 2, 3]])] for array in [*values.Z, *values.A]} == {np.dtype(dtype)}
+    values = net.forward([[1, 2, 3]])
+    assert {array.dtype for array in [*values.Z, *values.A]} == {np.dtype(dtype)}
 
 
 def test_given_parameters_are_copied():
@@ -148,7 +150,8 @@ def test_orthogonal_is_uniform_over_the_orthogonal_matrices():
     assert stats.binomtest(reflections, len(matrices)).pvalue > 1e-3
 
 
-# What "auto" means: Glorot & Bengio 2010 for the saturating and linear, He et al. 2015 for the rectifying, LeCun for selu.
+# What "auto" means: Glorot & Bengio 2010 for the saturating and linear, He et al. 2015 for the rectifying, LeCun et al.
+# 1998 for selu.
 AUTO = {
     **dict.fromkeys(["identity", "sigmoid", "tanh", "softmax"], "xavier"),
     **dict.fromkeys(["relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"], "he"),

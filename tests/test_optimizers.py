@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import FrozenInstanceError, fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -112,7 +113,9 @@ def test_first_step_of_adam_is_the_learning_rate_long_whatever_the_gradient(grad
 
 
 @pytest.mark.parametrize("n_rows", [1, 500])
-@pytest.mark.parametrize("rule", [SGD, lambda **k: SGD(momentum=0.9, **k), RMSprop, Adam], ids=["sgd", "momentum", "", ""])
+@pytest.mark.parametrize(
+    "rule", [SGD, partial(SGD, momentum=0.9), RMSprop, Adam], ids=["sgd", "momentum", "rms", "adam"]
+)
 def test_weight_decay_shrinks_weights_alone_and_knows_no_rows(rule, n_rows, engine):
     net = fl.Network([2, 3, 1], start="normal", seed=4, dtype="float64")
     X = np.zeros((n_rows, 2))

@@ -112,7 +112,9 @@ def test_no_rate_drops_nothing_and_nearly_1_nearly_all():
 
 
 def test_masks_are_independent_of_one_another():
-    settings = [(seed, step, layer, start) for seed in (0, 2**40) for step in (0, 1) for layer in (0, 1) for start in (0, 1)]
+    settings = [
+        (seed, step, layer, start) for seed in (0, 2**40) for step in (0, 1) for layer in (0, 1) for start in (0, 1)
+    ]
     kept = np.array([dropout_mask((100, 100), 0.5, *setting).ravel() > 0 for setting in settings])
     correlation = np.corrcoef(kept) - np.eye(len(settings))
     assert np.abs(correlation).max() < 5 / math.sqrt(10_000)

@@ -25,6 +25,16 @@ F = torch.nn.functional
 
 ENGINES = ["reference", "native"]
 
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On networks this small more threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 # A new activation or loss fails until its counterpart stands here.
 ACTIVATIONS = {
     "identity": lambda Z: Z,
@@ -189,7 +199,9 @@ MODULES = [
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("loss", "y", "module"), MODULES, ids=lambda case: str(case) if hasattr(case, "source") else "")
+@pytest.mark.parametrize(
+    ("loss", "y", "module"), MODULES, ids=lambda case: str(case) if hasattr(case, "source") else ""
+)
 def test_loss_is_the_modules(loss, y, module, engine):
     net = fl.Network([4, 3], start="normal", seed=3, dtype="float64")
     X = np.random.default_rng(8).normal(size=(30, 4))
@@ -233,10 +245,11 @@ def paths():
         lambda t: sgd(t.leaves(), lr=0.02, momentum=0.8, nesterov=True),
         None,
     )
+    # Without a fair epsilon RMSprop ends in jumps about the minimum whose signs hang on the last digit.
     yield (
         "rmsprop",
-        {"optimizer": RMSprop(2e-3, rho=0.95, epsilon=1e-6)},
-        lambda t: optim.RMSprop(t.leaves(), lr=2e-3, alpha=0.95, eps=1e-6),
+        {"optimizer": RMSprop(2e-3, rho=0.95, epsilon=1e-2)},
+        lambda t: optim.RMSprop(t.leaves(), lr=2e-3, alpha=0.95, eps=1e-2),
         None,
     )
     yield "adam", {"optimizer": Adam(5e-3)}, lambda t: optim.Adam(t.leaves(), lr=5e-3), None
@@ -351,7 +364,8 @@ TORCH_SCHEDULES = [
     (Cosine(), lambda o: law.CosineAnnealingLR(o, T_max=N)),
     (Cosine(0.1), lambda o: law.CosineAnnealingLR(o, T_max=N, eta_min=0.1 * RATE)),
     # PyTorch's last step stands at t = 1 and ours before it, so it has one more; its peak is at step
-    # pct_start * total_steps - 1. first is 1 / div_factor, final 1 / (div_factor * final_div_factor): the defaults agree.
+    # pct_start * total_steps - 1. first is 1 / div_factor, final is 1 / (div_factor * final_div_factor): the defaults
+    # agree.
     (
         OneCycle(),
         lambda o: law.OneCycleLR(o, RATE, total_steps=N + 1, pct_start=(0.3 * N + 1) / (N + 1), cycle_momentum=False),

@@ -11,8 +11,8 @@ from fallline.errors import ParameterError
 from fallline.schedules import (
     SCHEDULES,
     Constant,
-    Coslog4,
     Cosine,
+    Coslog4,
     Exponential,
     OneCycle,
     Step,

@@ -87,7 +87,9 @@ void bind(nb::module_& m, const char* session_name) {
              In<T, Row> weight) {
             check_parameters(plan.layers, parameters, 1);
             require(parameters.shape(0) == plan.starts.size(), "there must be one block of parameters for each start");
-            new (self) Session<T>(plan, parameters.data(), checked<T>(plan, X, Y, weight));
+            const Data<T> data = checked<T>(plan, X, Y, weight);
+            const nb::gil_scoped_release released;
+            new (self) Session<T>(plan, parameters.data(), data);
           },
           "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(),
           // the data are borrowed: they live as long as the session

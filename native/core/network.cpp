@@ -29,12 +29,12 @@ Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, bool bac
 }
 
 template <class T>
-void Network<T>::draw_mask(std::size_t l, int64_t n, const DropoutKey& key) {
+void Network<T>::draw_mask(std::size_t l, int64_t n, int64_t first, const DropoutKey& key) {
   const Layer& layer = layers_[l];
   const double threshold = std::nearbyint(layer.dropout * 4294967296.0);
   const T kept = T(1 / (1 - layer.dropout));
   Words words(key.seed, static_cast<uint32_t>(key.step), static_cast<uint32_t>(l + 65536 * key.start),
-              Purpose::dropout);
+              Purpose::dropout, first * layer.n_out);
   for (int64_t r = 0; r < n; ++r) {
     T* mask = mask_[l].data() + r * width_[l];
     for (int64_t j = 0; j < layer.n_out; ++j) mask[j] = words.next() >= threshold ? kept : T(0);
@@ -42,7 +42,12 @@ void Network<T>::draw_mask(std::size_t l, int64_t n, const DropoutKey& key) {
 }
 
 template <class T>
-void Network<T>::forward(const T* parameters, const T* X, int64_t n, const DropoutKey* key) {
+void Network<T>::forward(const T* parameters, const T* X, int64_t n) {
+  forward(parameters, X, n, 0, nullptr);
+}
+
+template <class T>
+void Network<T>::forward(const T* parameters, const T* X, int64_t n, int64_t first, const DropoutKey* key) {
   masked_ = key != nullptr;
   const T* in = X;
   int64_t in_row = layers_[0].n_in;
@@ -63,7 +68,7 @@ void Network<T>::forward(const T* parameters, const T* X, int64_t n, const Dropo
     in = A;
     in_row = width;
     if (key && layer.dropout > 0) {
-      draw_mask(l, n, *key);
+      draw_mask(l, n, first, *key);
       T* dropped = dropped_[l].data();
       for (int64_t i = 0; i < n * width; ++i) dropped[i] = A[i] * mask_[l][i];
       in = dropped;
@@ -72,14 +77,13 @@ void Network<T>::forward(const T* parameters, const T* X, int64_t n, const Dropo
 }
 
 template <class T>
-double Network<T>::last_layer(const Loss& loss, const Batch<T>& batch, bool with_gradient) {
+double Network<T>::last_layer(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n, bool with_gradient) {
   const Layer& last = layers_.back();
   const int64_t width = width_.back();
   const bool links = last.activation == Activation::identity && loss.kind == LossKind::categorical_cross_entropy;
-  double weight_sum = 0, value = 0;
-  for (int64_t r = 0; r < batch.n; ++r) weight_sum += static_cast<double>(batch.weight[r]);
-  if (weight_sum == 0) weight_sum = 1;  // every row weighs nothing: loss and gradient are 0
-  for (int64_t r = 0; r < batch.n; ++r) {
+  const double per_weight = batch.weight_sum > 0 ? 1 / batch.weight_sum : 0;  // no weight: loss and gradient are 0
+  double value = 0;
+  for (int64_t r = 0; r < n; ++r) {
     T* dZ = with_gradient ? dZ_.back().data() + r * width : nullptr;
     const T *Z = Z_.back().data() + r * width, *A = A_.back().data() + r * width;
     if (links) {  // the loss applies softmax itself
@@ -88,30 +92,31 @@ double Network<T>::last_layer(const Loss& loss, const Batch<T>& batch, bool with
       for (int64_t j = 0; j < last.n_out; ++j) sum += std::exp(Z[j] - top);
       log_sum_[r] = top + std::log(sum);
     }
-    const double share = static_cast<double>(batch.weight[r]) / weight_sum;
-    const LastRow<T> row{last.n_out, batch.n_targets, Z, A, log_sum_[r], batch.Y + r * batch.n_targets};
+    const double share = static_cast<double>(batch.weight[first + r]) * per_weight;
+    const LastRow<T> row{last.n_out, batch.n_targets, Z, A, log_sum_[r], batch.Y + (first + r) * batch.n_targets};
     value += share * static_cast<double>(row_loss(loss, last.activation, row, static_cast<T>(share), dZ));
   }
   return value;
 }
 
 template <class T>
-double Network<T>::loss(const Loss& loss, const Batch<T>& batch) {
-  return last_layer(loss, batch, false);
+double Network<T>::loss(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n) {
+  return last_layer(loss, batch, first, n, false);
 }
 
 template <class T>
-double Network<T>::gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, const DropoutKey* key,
-                            T* gradient) {
-  forward(parameters, batch.X, batch.n, key);
-  const double value = last_layer(loss, batch, true);
-  backward(parameters, batch.X, batch.n, gradient);
+double Network<T>::gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n,
+                            const DropoutKey* key, T* gradient) {
+  const T* X = batch.X + first * layers_[0].n_in;
+  forward(parameters, X, n, first, key);
+  const double value = last_layer(loss, batch, first, n, true);
+  backward(parameters, X, n, first > 0, gradient);
   return value;
 }
 
 // From Z = A_prev W + b follow dW, db and dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
 template <class T>
-void Network<T>::backward(const T* parameters, const T* X, int64_t n, T* gradient) {
+void Network<T>::backward(const T* parameters, const T* X, int64_t n, bool accumulate, T* gradient) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const Layer& layer = layers_[l];
     const Packed& at = layout_[l];
@@ -125,8 +130,9 @@ void Network<T>::backward(const T* parameters, const T* X, int64_t n, T* gradien
     kernels_.matmul({.m = layer.n_in, .k = n, .n_panels = width / panel<T>,      //
                      .a = A_prev, .a_row = 1, .a_col = prev_row,                 //
                      .b = dZ, .b_panel = panel<T>, .b_row = width,               //
-                     .c = gradient + at.W, .c_panel = layer.n_in * panel<T>, .c_row = panel<T>, .bias = nullptr});
-    kernels_.column_sums(n, width / panel<T>, dZ, width, gradient + at.b);
+                     .c = gradient + at.W, .c_panel = layer.n_in * panel<T>, .c_row = panel<T>, .bias = nullptr,
+                     .accumulate = accumulate});
+    kernels_.column_sums(n, width / panel<T>, dZ, width, accumulate, gradient + at.b);
     if (l == 0) return;
 
     // dA_prev (n, n_in) = dZ W^T, then dZ_prev in its place

@@ -1,5 +1,6 @@
-// Forward and backpropagation of one batch, in buffers that are made once. The readable twin is
-// src/fallline/engines/reference.py.
+// Forward and backpropagation, in buffers that are made once. The readable twin is
+// src/fallline/engines/reference.py. A batch is worked off in pieces of up to `piece_rows` rows, so memory does not grow
+// with the batch, and a step over many rows can be left and taken up again.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,8 @@
 
 namespace fallline {
 
+inline constexpr int64_t piece_rows = 1024;
+
 // A batch. Rows of X lie n_in apart, rows of Y n_targets apart.
 template <class T>
 struct Batch {
@@ -18,7 +21,15 @@ struct Batch {
   const T* Y;
   const T* weight;
   int64_t n_targets;
+  double weight_sum;
 };
+
+template <class T>
+double sum_of_weights(const T* weight, int64_t n) {
+  double sum = 0;
+  for (int64_t r = 0; r < n; ++r) sum += static_cast<double>(weight[r]);
+  return sum;
+}
 
 // Which dropout masks a step draws.
 struct DropoutKey {
@@ -29,24 +40,27 @@ struct DropoutKey {
 template <class T>
 class Network {
  public:
-  // Buffers for batches of up to `capacity` rows; those of backpropagation only where it will be asked for.
+  // Buffers for up to `capacity` rows at a time; those of backpropagation only where it will be asked for.
   Network(const std::vector<Layer>& layers, int64_t capacity, bool backpropagates);
 
   const Layout<T>& layout() const { return layout_; }
 
-  // A of every layer, from packed parameters. Masks are drawn where a key is given and a layer drops neurons.
-  void forward(const T* parameters, const T* X, int64_t n, const DropoutKey* key = nullptr);
+  // A of every layer for n rows X, from packed parameters.
+  void forward(const T* parameters, const T* X, int64_t n);
   // Row r of the last layer's A.
   const T* output(int64_t r) const { return A_.back().data() + r * width_.back(); }
-  // Weighted sum over the rows of the loss after a forward pass, divided by the weight's sum.
-  double loss(const Loss& loss, const Batch<T>& batch);
-  // Forward, loss, and its packed gradient.
-  double gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, const DropoutKey* key, T* gradient);
+  // What rows `first .. first + n` of a batch, just gone forward, add to the batch's loss.
+  double loss(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n);
+  // The same after a forward pass with dropout, if a key is given; and what they add to the packed gradient, which
+  // begins with the batch's first row.
+  double gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n,
+                  const DropoutKey* key, T* gradient);
 
  private:
-  double last_layer(const Loss& loss, const Batch<T>& batch, bool with_gradient);
-  void backward(const T* parameters, const T* X, int64_t n, T* gradient);
-  void draw_mask(std::size_t l, int64_t n, const DropoutKey& key);
+  void forward(const T* parameters, const T* X, int64_t n, int64_t first, const DropoutKey* key);
+  double last_layer(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n, bool with_gradient);
+  void backward(const T* parameters, const T* X, int64_t n, bool accumulate, T* gradient);
+  void draw_mask(std::size_t l, int64_t n, int64_t first, const DropoutKey& key);
 
   const std::vector<Layer> layers_;
   const Layout<T> layout_;

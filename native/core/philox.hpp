@@ -21,12 +21,14 @@ inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, uint32_t k0, ui
 
 enum class Purpose : uint32_t { rows = 0, dropout = 1 };
 
-// The sequence of words that belongs to (seed, a, b, purpose), read from its beginning.
+// The sequence of words that belongs to (seed, a, b, purpose), read from word `first` on.
 class Words {
  public:
-  Words(uint64_t seed, uint32_t a, uint32_t b, Purpose purpose)
+  Words(uint64_t seed, uint32_t a, uint32_t b, Purpose purpose, int64_t first = 0)
       : k0_(static_cast<uint32_t>(seed)), k1_(static_cast<uint32_t>(seed >> 32)),
-        counter_{0, a, b, static_cast<uint32_t>(purpose)} {}
+        counter_{static_cast<uint32_t>(first / 4), a, b, static_cast<uint32_t>(purpose)} {
+    for (int64_t i = 0; i < first % 4; ++i) next();
+  }
 
   uint32_t next() {
     if (place_ == 4) {

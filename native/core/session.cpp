@@ -14,7 +14,7 @@ constexpr int64_t block_rows = 256;  // rows that prediction keeps in cache at a
 
 template <class T>
 Batch<T> whole(const Data<T>& data) {
-  return {data.n, data.X, data.Y, data.weight, data.n_targets};
+  return {data.n, data.X, data.Y, data.weight, data.n_targets, sum_of_weights(data.weight, data.n)};
 }
 
 bool drops(const Plan& plan) {
@@ -48,7 +48,7 @@ double penalty(const Plan& plan, const Layout<T>& layout, const T* parameters) {
 template <class T>
 struct Session<T>::State {
   State(const Plan& p, const T* flat, const Data<T>& d)
-      : plan(p), data(d), network(p.layers, p.batch_size, true), kernels(fallline::kernels<T>()), has_dropout(drops(p)),
+      : plan(p), data(d), network(p.layers, std::min(p.batch_size, piece_rows), true), kernels(fallline::kernels<T>()), has_dropout(drops(p)),
         order(p.shuffle ? d.n : 0), gradient(network.layout().packed_size()) {
     const Layout<T>& layout = network.layout();
     if (plan.shuffle) {
@@ -67,31 +67,57 @@ struct Session<T>::State {
     last.diverged_step.assign(theta.size(), -1);
   }
 
-  // The rows of this step: gathered where the order is shuffled, else where they lie.
-  Batch<T> batch(int64_t place) {
+  // Sets the rows of this step: gathered where the order is shuffled, else where they lie.
+  void set_batch() {
+    const int64_t steps_per_epoch = (data.n + plan.batch_size - 1) / plan.batch_size;
+    const int64_t epoch = step / steps_per_epoch, place = step % steps_per_epoch;
     const int64_t first = place * plan.batch_size, n = std::min(plan.batch_size, data.n - first);
     const int64_t n_in = plan.layers[0].n_in, n_targets = data.n_targets;
-    if (!plan.shuffle)
-      return {n, data.X + first * n_in, data.Y + first * n_targets, data.weight + first, n_targets};
+    ends_epoch = place + 1 == steps_per_epoch;
+    if (!plan.shuffle) {
+      const T* weights = data.weight + first;
+      batch = {n, data.X + first * n_in, data.Y + first * n_targets, weights, n_targets, sum_of_weights(weights, n)};
+      return;
+    }
+    if (place == 0) row_order(plan.seed, epoch, data.n, order.data());
     for (int64_t r = 0; r < n; ++r) {
       const int64_t row = order[first + r];
       std::copy_n(data.X + row * n_in, n_in, X.data() + r * n_in);
       std::copy_n(data.Y + row * n_targets, n_targets, Y.data() + r * n_targets);
       weight[r] = data.weight[row];
     }
-    return {n, X.data(), Y.data(), weight.data(), n_targets};
+    batch = {n, X.data(), Y.data(), weight.data(), n_targets, sum_of_weights(weight.data(), n)};
   }
 
-  // One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite.
-  double take_step(std::size_t k, const Batch<T>& batch, double learning_rate, bool ends_epoch) {
-    T* parameters = theta[k].data();
-    const DropoutKey key{plan.seed, step, plan.starts[k]};
-    const double loss =
-        network.gradient(parameters, plan.loss, batch, has_dropout ? &key : nullptr, gradient.data());
-    if (!std::isfinite(loss)) {
-      last.diverged_step[k] = step;
-      return 0;
+  // The next piece of this step, for one start after the other; true when the step is complete. Nothing moves where a
+  // start's loss is not finite.
+  bool advance(double learning_rate, std::vector<double>& loss_sum) {
+    if (start == 0 && row == 0) set_batch();
+    while (start < theta.size() && last.diverged_step[start] >= 0) ++start;
+    if (start < theta.size()) {
+      const int64_t n = std::min(piece_rows, batch.n - row);
+      const DropoutKey key{plan.seed, step, plan.starts[start]};
+      loss = (row > 0 ? loss : 0) + network.gradient(theta[start].data(), plan.loss, batch, row, n,
+                                                     has_dropout ? &key : nullptr, gradient.data());
+      row += n;
+      if (row < batch.n) return false;
+      if (std::isfinite(loss)) {
+        loss_sum[start] += batch.weight_sum * loss;
+        update(start, learning_rate);
+      } else {
+        last.diverged_step[start] = step;
+      }
+      row = 0;
+      if (++start < theta.size()) return false;
     }
+    start = 0;
+    ++step;
+    return true;
+  }
+
+  // A step of start k against the gradient.
+  void update(std::size_t k, double learning_rate) {
+    T* parameters = theta[k].data();
     const Layout<T>& layout = network.layout();
     penalize(plan, layout, parameters, gradient.data());
     if (ends_epoch || plan.clip_norm > 0) {
@@ -104,16 +130,15 @@ struct Session<T>::State {
     const double t = static_cast<double>(step + 1);
     StepArgs<T> args{T(learning_rate), T(rule.beta1), T(rule.beta2), T(rule.epsilon),
                      T(1 / (1 - std::pow(rule.beta1, t))), T(1 / (1 - std::pow(rule.beta2, t))), T(1)};
-    const auto update = [&](int64_t at, int64_t n, T shrink) {
+    const auto apply = [&](int64_t at, int64_t n, T shrink) {
       args.shrink = shrink;
       T *first = m[k].size() ? m[k].data() + at : nullptr, *second = v[k].size() ? v[k].data() + at : nullptr;
       kernels.step[static_cast<int>(rule.rule)](n, parameters + at, gradient.data() + at, first, second, args);
     };
     for (const Packed& at : layout.all()) {
-      update(at.W, at.n_weights, T(1 - learning_rate * rule.weight_decay));
-      update(at.b, at.n_bias, T(1));
+      apply(at.W, at.n_weights, T(1 - learning_rate * rule.weight_decay));
+      apply(at.b, at.n_bias, T(1));
     }
-    return loss;
   }
 
   const Plan plan;
@@ -124,8 +149,15 @@ struct Session<T>::State {
   std::vector<Buffer<T>> theta, m, v;  // packed, one for each start
   Buffer<int64_t> order;               // of this epoch's rows
   Buffer<T> gradient, X, Y, weight;    // packed gradient; the gathered batch
-  int64_t step = 0;
   Slice last;                          // what stays from slice to slice: norms and divergences
+
+  // Where the descent stands: in which step, and in it at which start and row of the batch.
+  int64_t step = 0;
+  std::size_t start = 0;
+  int64_t row = 0;
+  Batch<T> batch{};
+  bool ends_epoch = false;
+  double loss = 0;  // of the rows before `row`
 };
 
 template <class T>
@@ -141,28 +173,17 @@ Slice Session<T>::run(std::span<const double> learning_rates, double seconds) {
   using Clock = std::chrono::steady_clock;
   State& s = *state_;
   const auto began = Clock::now();
-  const int64_t steps_per_epoch = (s.data.n + s.plan.batch_size - 1) / s.plan.batch_size;
-  double weight_sum = 0;
-  std::vector<double> loss_sum(s.theta.size(), 0.0);
-  int64_t n_steps = 0;
-  for (const double learning_rate : learning_rates) {
-    const int64_t epoch = s.step / steps_per_epoch, place = s.step % steps_per_epoch;
-    if (place == 0 && s.plan.shuffle) row_order(s.plan.seed, epoch, s.data.n, s.order.data());
-    const Batch<T> batch = s.batch(place);
-    double weight = 0;
-    for (int64_t r = 0; r < batch.n; ++r) weight += static_cast<double>(batch.weight[r]);
-    weight_sum += weight;
-    for (std::size_t k = 0; k < s.theta.size(); ++k)
-      if (s.last.diverged_step[k] < 0)
-        loss_sum[k] += weight * s.take_step(k, batch, learning_rate, place + 1 == steps_per_epoch);
-    ++s.step;
-    ++n_steps;
+  Slice slice;
+  slice.loss_sum.assign(s.theta.size(), 0.0);
+  while (slice.n_steps < static_cast<int64_t>(learning_rates.size())) {
+    if (s.advance(learning_rates[static_cast<std::size_t>(slice.n_steps)], slice.loss_sum)) {
+      ++slice.n_steps;
+      slice.weight_sum += s.batch.weight_sum;
+    }
     if (std::chrono::duration<double>(Clock::now() - began).count() > seconds) break;
   }
-  Slice slice = s.last;
-  slice.n_steps = n_steps;
-  slice.weight_sum = weight_sum;
-  slice.loss_sum = std::move(loss_sum);
+  slice.gradient_norm = s.last.gradient_norm;
+  slice.diverged_step = s.last.diverged_step;
   return slice;
 }
 
@@ -202,27 +223,26 @@ void predict(const std::vector<Layer>& layers, const T* parameters, const T* X, 
 
 template <class T>
 double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data) {
-  double sum = 0, weight_sum = 0;
+  const Batch<T> batch = whole(data);
+  double sum = 0;
   forward_in_blocks(plan.layers, parameters, data.X, data.n, [&](Network<T>& network, int64_t first, int64_t rows) {
-    const Batch<T> block{rows, data.X + first * plan.layers[0].n_in, data.Y + first * data.n_targets,
-                         data.weight + first, data.n_targets};
-    double weight = 0;
-    for (int64_t r = 0; r < rows; ++r) weight += static_cast<double>(block.weight[r]);
-    sum += weight * network.loss(plan.loss, block);
-    weight_sum += weight;
+    sum += network.loss(plan.loss, batch, first, rows);
   });
-  return weight_sum > 0 ? sum / weight_sum : 0;
+  return sum;
 }
 
 template <class T>
 double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int64_t step, T* gradient) {
-  Network<T> network(plan.layers, data.n, true);
+  Network<T> network(plan.layers, std::min(data.n, piece_rows), true);
   const Layout<T>& layout = network.layout();
   Buffer<T> packed(layout.packed_size()), packed_gradient(layout.packed_size());
   layout.pack(parameters, packed.data());
   const DropoutKey key{plan.seed, step, plan.starts.at(0)};
-  double value = network.gradient(packed.data(), plan.loss, whole(data), drops(plan) ? &key : nullptr,
-                                  packed_gradient.data());
+  const Batch<T> batch = whole(data);
+  double value = 0;
+  for (int64_t first = 0; first < data.n; first += piece_rows)
+    value += network.gradient(packed.data(), plan.loss, batch, first, std::min(piece_rows, data.n - first),
+                              drops(plan) ? &key : nullptr, packed_gradient.data());
   penalize(plan, layout, packed.data(), packed_gradient.data());
   value += penalty(plan, layout, packed.data());
   layout.unpack(packed_gradient.data(), gradient);

@@ -1,7 +1,6 @@
 """Help: it says what the table of parameters says, and costs no waiting."""
 
 import inspect
-import resource
 import subprocess
 import sys
 from typing import get_type_hints
@@ -53,6 +52,7 @@ def test_version(run):
 
 def cpu_seconds(*arguments):
     """The least of some runs: what the processor spends on it, however busy the machine is."""
+    resource = pytest.importorskip("resource")
 
     def once():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

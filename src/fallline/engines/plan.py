@@ -123,7 +123,10 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, learning_rates: Array, seconds: float) -> Slice:
-        """Take one step for each learning rate, or as many as fit in some seconds (one at least).
+        """Take one step for each learning rate, or as many as fit in some seconds.
+
+        A step that many rows make long may be left half done, even the first; the next call, given its learning rate
+        again, goes on with it.
 
         Parameters
         ----------
