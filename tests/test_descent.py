@@ -331,6 +331,9 @@ def test_a_batch_without_weight_moves_nothing(engine: str) -> None:
         ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be a positive number"),
         ({"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
         ({"dropout": [0.1, 0.2]}, "dropout has 2 rates; it must be one, or one a hidden layer, 1 here"),
+        ({"loss": "categorical_cross_entropy"}, "needs two outputs or more; one output takes 'binary_cross_entropy'"),
+        ({"sample_weight": ["a"] * 60}, "sample_weight must be numbers, one a row"),
+        ({"metrics": "rsme", "validation": ([[0.0]], [0.0])}, "metric 'rsme' is unknown; did you mean 'rmse'?"),
         ({"keep": "first"}, "keep is 'first'; it must be 'best' or 'last'"),
         ({"optimizer": "adm"}, "optimizer 'adm' is unknown; did you mean 'adam'?"),
         ({"schedule": "cosinus"}, "schedule 'cosinus' is unknown; did you mean 'cosine'?"),
@@ -350,6 +353,26 @@ def test_bad_settings_get_one_clear_line(settings: dict[str, Any], message: str)
     assert "\n" not in str(caught.value)
 
 
+def test_metrics_refuse_outputs_that_are_not_predictions_of_the_targets() -> None:
+    X, y = wave()
+    with pytest.raises(
+        fl.ParameterError, match=r"takes one output a target, not outputs \(60, 3\) and targets \(60, 1\)"
+    ):
+        fl.descend(
+            fl.Network([1, 3]), X, y, fl.losses.Quantile((0.1, 0.5, 0.9)), validation=(X, y), metrics="rmse", epochs=1
+        )
+
+
+@both_engines
+def test_a_network_about_to_diverge_is_measured_without_warnings(engine: str) -> None:
+    with pytest.warns(fl.DivergenceWarning) as caught:
+        fl.descend(
+            fl.Network([1, 16, 1], "gelu", seed=1), *wave(), optimizer=fl.SGD(1e3), epochs=30, validation=wave(9),
+            metrics=["rmse", "r2"], engine=engine,
+        )  # fmt: skip
+    assert len(caught) == 1
+
+
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
@@ -358,6 +381,9 @@ def test_bad_settings_get_one_clear_line(settings: dict[str, Any], message: str)
         (np.zeros((0, 1)), np.zeros(0), "there are no rows; give at least one"),
         ([[0.0], [np.nan]], [0.0, 1.0], "X has nan in row 1, column 0; inputs must be finite numbers"),
         ([[0.0], [1.0]], [0.0, np.inf], "y has inf in row 1; targets must be finite numbers"),
+        ([[0.0], [1e39]], [0.0, 1.0], "X has inf in row 1, column 0; inputs must be finite numbers"),
+        ([[0.0], [1.0]], [0.0, 1e39], "y has 1e+39 in row 1; targets must be finite numbers"),
+        ([[0.0], [1.0]], [[0.0], [1.0, 2.0]], "y must be a table of numbers, with rows of one length"),
         ([["a"], ["b"]], [0.0, 1.0], "X must be a table of numbers, one row an example"),
         ([[0.0], [1.0]], ["a", "b"], "the losses take numbers, or classes as whole numbers from 0"),
         (np.zeros((3, 1)), np.zeros((3, 2)), "y has shape (3, 2), but squared_error with 1 outputs takes (n, 1)"),

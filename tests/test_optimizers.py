@@ -135,6 +135,8 @@ def test_weight_decay_shrinks_weights_alone_and_knows_no_rows(rule, n_rows, engi
 ERRORS = [
     (SGD, {"learning_rate": 0}, "sgd's learning_rate is 0; it must be positive"),
     (SGD, {"learning_rate": -0.1}, "sgd's learning_rate is -0.1; it must be positive"),
+    (SGD, {"learning_rate": math.inf}, "sgd's learning_rate is inf; it must be a finite number"),
+    (SGD, {"learning_rate": "0.1"}, "sgd's learning_rate is '0.1'; it must be a finite number"),
     (SGD, {"learning_rate": math.nan}, "sgd's learning_rate is nan; it must be positive"),
     (SGD, {"momentum": 1.0}, "sgd's momentum is 1.0; it must be at least 0 and below 1"),
     (SGD, {"momentum": -0.5}, "sgd's momentum is -0.5; it must be at least 0 and below 1"),

@@ -87,7 +87,7 @@ def test_one_seed_one_path(problem: dict[str, Any], engine: str, seed: int, drop
 
     def path(seed: int, engine: str = engine) -> np.ndarray:
         run = fl.descend(
-            problem["net"], X, y, problem["loss"], fl.SGD(0.1), batch_size=1, epochs=3, seed=seed,
+            problem["net"], X, y, problem["loss"], fl.SGD(0.01), batch_size=1, epochs=3, seed=seed,
             dropout=dropout, engine=engine,
         )  # fmt: skip
         return run.network.parameters

@@ -21,7 +21,7 @@ ORDER = [
     ["files"],
     ["table"],
     ["recipes"],
-    ["descent", "minimize", "backpropagation"],
+    ["descent", "minimization", "backpropagation"],
     ["listeners"],
     ["engines"],
     ["optimizers", "schedules", "metrics", "network"],
@@ -95,6 +95,21 @@ def test_the_public_names_load_when_first_used() -> None:
     assert set(fl.__all__) <= set(dir(fl))
     with pytest.raises(AttributeError, match="has no attribute 'Netwrk'"):
         fl.Netwrk  # noqa: B018
+
+
+def test_no_module_hides_a_public_function() -> None:
+    """A module that is imported becomes an attribute of the package, in place of a function of the same name."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    assert not {name for name in fl.__all__ if callable(getattr(fl, name))} & modules
+
+
+def test_the_stub_of_the_compiled_core_is_the_one_that_was_generated() -> None:
+    """So that its signatures cannot change unseen; if they were meant to, copy the built stub over the kept one."""
+    from fallline import _core
+
+    built = Path(_core.__file__).with_name("_core.pyi")
+    kept = PACKAGE / "_core.pyi"
+    assert ast.dump(ast.parse(built.read_text())) == ast.dump(ast.parse(kept.read_text())), f"{built} differs"
 
 
 def test_the_version_is_the_package_s() -> None:

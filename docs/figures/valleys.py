@@ -48,7 +48,7 @@ def main() -> None:
         ax.plot(*run.path[0], "o", color=VALLEYS[valley], markersize=3.2, markeredgewidth=0)
     for valley, bottom in enumerate(bottoms):
         share = ended.count(valley)
-        ax.plot(*bottom, "o", color=VALLEYS[valley], markersize=10, markeredgecolor=PAPER, markeredgewidth=1.6, zorder=5)
+        ax.plot(*bottom, "o", color=VALLEYS[valley], markersize=10, markeredgecolor=PAPER, markeredgewidth=1.6)
         label = f"loss {f(bottom):.0f}\n{share} of {N_STARTS} starts"
         ax.annotate(
             label, bottom, (14, -4), textcoords="offset points", color=VALLEYS[valley], fontsize=9.5, weight="bold",
@@ -60,12 +60,12 @@ def main() -> None:
     title = "Where gradient descent ends depends on where it starts"
     ax.set_title(title, loc="left", color=INK, fontsize=13, weight="bold", pad=10)
     figure.text(
-        0.985, 0.012, "fl.minimize, gradient descent with momentum, 60 random starts", ha="right", color=INK, fontsize=8,
-        alpha=0.7,
+        0.985, 0.012, f"fl.minimize, gradient descent with momentum, {N_STARTS} random starts",
+        ha="right", color=INK, fontsize=8, alpha=0.7,
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     figure.savefig(Path(__file__).with_suffix(".png"), facecolor=PAPER)
-    print(f"{len(bottoms)} valleys at {[round(f(b), 1) for b in bottoms]}, {[ended.count(v) for v in range(len(bottoms))]}")
+    print([(round(f(bottom), 1), ended.count(valley)) for valley, bottom in enumerate(bottoms)])
 
 
 if __name__ == "__main__":

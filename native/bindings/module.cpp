@@ -42,9 +42,9 @@ Enum parse(const char* what, const char* const (&names)[N], const std::string& n
 
 constexpr const char* activation_names[] = {"identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu",
                                             "selu",     "gelu",    "silu", "mish", "softplus",   "softmax"};
-constexpr const char* loss_names[] = {"squared_error", "quadratic", "absolute_error",
-                                      "huber",         "poisson",   "quantile",
-                                      "binary_cross_entropy", "categorical_cross_entropy"};
+constexpr const char* loss_names[] = {
+    "squared_error", "quadratic", "absolute_error",       "huber",
+    "poisson",       "quantile",  "binary_cross_entropy", "categorical_cross_entropy"};
 constexpr const char* rule_names[] = {"sgd", "momentum", "nesterov", "rmsprop", "adam"};
 
 using LayerTuple = std::tuple<int64_t, int64_t, std::string, double>;
@@ -66,7 +66,8 @@ Data<T> checked(const Plan& plan, const In<T, Matrix>& X, const In<T, Matrix>& Y
   require(static_cast<int64_t>(X.shape(1)) == plan.layers.front().n_in, "X does not have the network's n_in columns");
   require(Y.shape(0) == X.shape(0) && weight.shape(0) == X.shape(0), "X, Y and weight differ in their rows");
   const int64_t n_targets = static_cast<int64_t>(Y.shape(1));
-  const int64_t per_target = plan.loss.kind == LossKind::quantile ? static_cast<int64_t>(plan.loss.quantiles.size()) : 1;
+  const int64_t per_target =
+      plan.loss.kind == LossKind::quantile ? static_cast<int64_t>(plan.loss.quantiles.size()) : 1;
   require(n_targets * per_target == plan.layers.back().n_out, "Y does not have the network's targets as columns");
   return {static_cast<int64_t>(X.shape(0)), n_targets, X.data(), Y.data(), weight.data()};
 }
@@ -146,27 +147,26 @@ void bind(nb::module_& m, const char* session_name) {
 NB_MODULE(_core, m) {
   m.doc() = "The compiled core of fallline; fallline.engines.native is its only user.";
 
-  nb::class_<Plan>(m, "Plan")
-      .def(
-          "__init__",
-          [](Plan* self, const std::vector<LayerTuple>& layers, const std::string& loss, double delta,
-             std::vector<double> quantiles, const std::string& rule, double beta1, double beta2, double epsilon,
-             double weight_decay, int64_t batch_size, bool shuffle, uint64_t seed, std::vector<int64_t> starts,
-             double l1, double l2, double clip_norm) {
-            require(batch_size > 0, "batch_size must be 1 or more");
-            new (self) Plan{.layers = parse_layers(layers),
-                            .loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)},
-                            .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon, weight_decay},
-                            .batch_size = batch_size,
-                            .shuffle = shuffle,
-                            .seed = seed,
-                            .starts = std::move(starts),
-                            .l1 = l1,
-                            .l2 = l2,
-                            .clip_norm = clip_norm};
-          },
-          nb::kw_only(), "layers"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
-          "weight_decay"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "l1"_a, "l2"_a, "clip_norm"_a);
+  nb::class_<Plan>(m, "Plan").def(
+      "__init__",
+      [](Plan* self, const std::vector<LayerTuple>& layers, const std::string& loss, double delta,
+         std::vector<double> quantiles, const std::string& rule, double beta1, double beta2, double epsilon,
+         double weight_decay, int64_t batch_size, bool shuffle, uint64_t seed, std::vector<int64_t> starts, double l1,
+         double l2, double clip_norm) {
+        require(batch_size > 0, "batch_size must be 1 or more");
+        new (self) Plan{.layers = parse_layers(layers),
+                        .loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)},
+                        .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon, weight_decay},
+                        .batch_size = batch_size,
+                        .shuffle = shuffle,
+                        .seed = seed,
+                        .starts = std::move(starts),
+                        .l1 = l1,
+                        .l2 = l2,
+                        .clip_norm = clip_norm};
+      },
+      nb::kw_only(), "layers"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+      "weight_decay"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "l1"_a, "l2"_a, "clip_norm"_a);
 
   nb::class_<Slice>(m, "Slice")
       .def_ro("n_steps", &Slice::n_steps)

@@ -14,8 +14,7 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(int64_t n)
-      : size_(n), data_(static_cast<T*>(::operator new[](bytes(n), std::align_val_t{64}))) {
+  explicit Buffer(int64_t n) : size_(n), data_(static_cast<T*>(::operator new[](bytes(n), std::align_val_t{64}))) {
     std::memset(data_.get(), 0, bytes(n));
   }
   T* data() { return data_.get(); }

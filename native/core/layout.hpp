@@ -35,7 +35,7 @@ class Layout {
   const Packed& operator[](std::size_t l) const { return packed_[l]; }
   const std::vector<Packed>& all() const { return packed_; }
 
-  void pack(const T* flat, T* packed) const;    // padding becomes zero
+  void pack(const T* flat, T* packed) const;  // padding becomes zero
   void unpack(const T* packed, T* flat) const;
 
  private:

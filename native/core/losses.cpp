@@ -22,10 +22,16 @@ T sign(T x) {
   return x > 0 ? T(1) : x < 0 ? T(-1) : x;
 }
 
+// log of the softmax of Z; the parts are kept apart, since their sum would lose what a confident row is about
+template <class T>
+T log_softmax(const LastRow<T>& row, int64_t j) {
+  return (row.Z[j] - row.top) - row.log_sum;
+}
+
 // log p_j, for an output that gives probabilities
 template <class T>
 T log_probability(Activation output, const LastRow<T>& row, int64_t j) {
-  return output == Activation::softmax ? row.Z[j] - row.log_sum : -softplus(-row.Z[j]);
+  return output == Activation::softmax ? log_softmax(row, j) : -softplus(-row.Z[j]);
 }
 
 // Chain rule through the last activation, in place: dA becomes dZ.
@@ -91,7 +97,7 @@ T log_all_but(const LastRow<T>& row, int64_t j) {
     if (i != j) top = std::max(top, row.Z[i]);
   for (int64_t i = 0; i < row.n_out; ++i)
     if (i != j) sum += std::exp(row.Z[i] - top);
-  return top + std::log(sum) - row.log_sum;
+  return (top - row.top) + std::log(sum) - row.log_sum;
 }
 
 template <class T>
@@ -109,12 +115,12 @@ T binary_cross_entropy(Activation output, const LastRow<T>& row, T* dZ) {
   if (dZ)
     for (int64_t i = 0; i < row.n_out; ++i) dZ[i] = row.A[i] * (total - row.Y[i]);
   for (int64_t j = 0; j < row.n_out; ++j) {
-    const T log_p = row.Z[j] - row.log_sum, log_q = log_all_but(row, j), rest = (T(1) - row.Y[j]) * row.A[j];
+    const T log_p = log_softmax(row, j), log_q = log_all_but(row, j), rest = (T(1) - row.Y[j]) * row.A[j];
     value -= row.Y[j] * log_p + (T(1) - row.Y[j]) * log_q;
     if (!dZ) continue;
     dZ[j] += rest - row.Y[j] * std::exp(log_q);
     for (int64_t i = 0; i < row.n_out; ++i)  // p_i / (1 - p_j) <= 1, formed as one exponential
-      if (i != j) dZ[i] -= rest * std::exp(row.Z[i] - row.log_sum - log_q);
+      if (i != j) dZ[i] -= rest * std::exp(log_softmax(row, i) - log_q);
   }
   return value;
 }
@@ -130,12 +136,12 @@ T categorical_cross_entropy(Activation output, const LastRow<T>& row, T* dZ) {
     return value;
   }
   for (int64_t j = 0; j < row.n_out; ++j) {
-    value += row.Y[j] * (row.log_sum - row.Z[j]);
+    value -= row.Y[j] * log_softmax(row, j);
     total += row.Y[j];
   }
   if (dZ)
     for (int64_t j = 0; j < row.n_out; ++j) {
-      const T p = output == Activation::softmax ? row.A[j] : std::exp(row.Z[j] - row.log_sum);
+      const T p = output == Activation::softmax ? row.A[j] : std::exp(log_softmax(row, j));
       dZ[j] = total * p - row.Y[j];
     }
   return value;
@@ -144,12 +150,19 @@ T categorical_cross_entropy(Activation output, const LastRow<T>& row, T* dZ) {
 }  // namespace
 
 template <class T>
-T softmax_row(int64_t n_out, const T* Z, T* A) {
+void softmax_row(int64_t n_out, const T* Z, T* A) {
   const T top = *std::max_element(Z, Z + n_out);
   T sum = 0;
   for (int64_t j = 0; j < n_out; ++j) sum += A[j] = std::exp(Z[j] - top);
   for (int64_t j = 0; j < n_out; ++j) A[j] /= sum;
-  return top + std::log(sum);
+}
+
+template <class T>
+void log_sum_exp(LastRow<T>& row) {
+  row.top = *std::max_element(row.Z, row.Z + row.n_out);
+  T sum = 0;
+  for (int64_t j = 0; j < row.n_out; ++j) sum += std::exp(row.Z[j] - row.top);
+  row.log_sum = std::log(sum);
 }
 
 template <class T>
@@ -182,8 +195,9 @@ T row_loss(const Loss& loss, Activation output, const LastRow<T>& row, T share, 
   return value * scale;
 }
 
-#define FALLLINE_INSTANTIATE(T)                   \
-  template T softmax_row<T>(int64_t, const T*, T*); \
+#define FALLLINE_INSTANTIATE(T)                        \
+  template void softmax_row<T>(int64_t, const T*, T*); \
+  template void log_sum_exp<T>(LastRow<T>&);           \
   template T row_loss<T>(const Loss&, Activation, const LastRow<T>&, T, T*);
 FALLLINE_INSTANTIATE(float)
 FALLLINE_INSTANTIATE(double)

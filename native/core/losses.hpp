@@ -13,13 +13,17 @@ struct LastRow {
   int64_t n_out, n_targets;
   const T* Z;
   const T* A;
-  T log_sum;  // softmax: log of the sum of exp(Z), so that log p = Z - log_sum
+  T top, log_sum;  // softmax: the largest Z, and log of the sum of exp(Z - top): log p = (Z - top) - log_sum
   const T* Y;
 };
 
-// Softmax of one row, A from Z; gives log_sum.
+// Softmax of one row, A from Z.
 template <class T>
-T softmax_row(int64_t n_out, const T* Z, T* A);
+void softmax_row(int64_t n_out, const T* Z, T* A);
+
+// Fills in `top` and `log_sum` of a row.
+template <class T>
+void log_sum_exp(LastRow<T>& row);
 
 // The row's loss; dZ, where it is not null, becomes `share` times its gradient.
 template <class T>

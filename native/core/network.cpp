@@ -25,7 +25,6 @@ Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, bool bac
     if (l > 0) largest = std::max(largest, layer.n_out * padded<T>(layer.n_in));
   }
   Wt_ = Buffer<T>(backpropagates ? largest : 0);
-  log_sum_ = Buffer<T>(capacity);
 }
 
 template <class T>
@@ -33,8 +32,8 @@ void Network<T>::draw_mask(std::size_t l, int64_t n, int64_t first, const Dropou
   const Layer& layer = layers_[l];
   const double threshold = std::nearbyint(layer.dropout * 4294967296.0);
   const T kept = T(1 / (1 - layer.dropout));
-  Words words(key.seed, static_cast<uint32_t>(key.step), static_cast<uint32_t>(l + 65536 * key.start),
-              Purpose::dropout, first * layer.n_out);
+  Words words(key.seed, static_cast<uint32_t>(key.step), static_cast<uint32_t>(l + 65536 * key.start), Purpose::dropout,
+              first * layer.n_out);
   for (int64_t r = 0; r < n; ++r) {
     T* mask = mask_[l].data() + r * width_[l];
     for (int64_t j = 0; j < layer.n_out; ++j) mask[j] = words.next() >= threshold ? kept : T(0);
@@ -56,12 +55,21 @@ void Network<T>::forward(const T* parameters, const T* X, int64_t n, int64_t fir
     const Packed& at = layout_[l];
     const int64_t width = width_[l];
     T *Z = Z_[l].data(), *A = A_[l].data();
-    kernels_.matmul({.m = n, .k = layer.n_in, .n_panels = width / panel<T>,                          //
-                     .a = in, .a_row = in_row, .a_col = 1,                                           //
-                     .b = parameters + at.W, .b_panel = layer.n_in * panel<T>, .b_row = panel<T>,    //
-                     .c = Z, .c_panel = panel<T>, .c_row = width, .bias = parameters + at.b});
+    kernels_.matmul({.m = n,
+                     .k = layer.n_in,
+                     .n_panels = width / panel<T>,  //
+                     .a = in,
+                     .a_row = in_row,
+                     .a_col = 1,  //
+                     .b = parameters + at.W,
+                     .b_panel = layer.n_in * panel<T>,
+                     .b_row = panel<T>,  //
+                     .c = Z,
+                     .c_panel = panel<T>,
+                     .c_row = width,
+                     .bias = parameters + at.b});
     if (layer.activation == Activation::softmax) {
-      for (int64_t r = 0; r < n; ++r) log_sum_[r] = softmax_row(layer.n_out, Z + r * width, A + r * width);
+      for (int64_t r = 0; r < n; ++r) softmax_row(layer.n_out, Z + r * width, A + r * width);
     } else {
       kernels_.activate[static_cast<int>(layer.activation)](n * width, Z, A);
     }
@@ -80,20 +88,22 @@ template <class T>
 double Network<T>::last_layer(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n, bool with_gradient) {
   const Layer& last = layers_.back();
   const int64_t width = width_.back();
-  const bool links = last.activation == Activation::identity && loss.kind == LossKind::categorical_cross_entropy;
+  const bool of_log_softmax =
+      last.activation == Activation::softmax ||
+      (last.activation == Activation::identity && loss.kind == LossKind::categorical_cross_entropy);
   const double per_weight = batch.weight_sum > 0 ? 1 / batch.weight_sum : 0;  // no weight: loss and gradient are 0
   double value = 0;
   for (int64_t r = 0; r < n; ++r) {
     T* dZ = with_gradient ? dZ_.back().data() + r * width : nullptr;
-    const T *Z = Z_.back().data() + r * width, *A = A_.back().data() + r * width;
-    if (links) {  // the loss applies softmax itself
-      const T top = *std::max_element(Z, Z + last.n_out);
-      T sum = 0;
-      for (int64_t j = 0; j < last.n_out; ++j) sum += std::exp(Z[j] - top);
-      log_sum_[r] = top + std::log(sum);
-    }
     const double share = static_cast<double>(batch.weight[first + r]) * per_weight;
-    const LastRow<T> row{last.n_out, batch.n_targets, Z, A, log_sum_[r], batch.Y + (first + r) * batch.n_targets};
+    LastRow<T> row{last.n_out,
+                   batch.n_targets,
+                   Z_.back().data() + r * width,
+                   A_.back().data() + r * width,
+                   0,
+                   0,
+                   batch.Y + (first + r) * batch.n_targets};
+    if (of_log_softmax) log_sum_exp(row);
     value += share * static_cast<double>(row_loss(loss, last.activation, row, static_cast<T>(share), dZ));
   }
   return value;
@@ -127,10 +137,19 @@ void Network<T>::backward(const T* parameters, const T* X, int64_t n, bool accum
     const int64_t prev_row = l == 0 ? layer.n_in : width_[l - 1];
 
     // dW (n_in, n_out) = A_prev^T dZ, straight into the packed gradient
-    kernels_.matmul({.m = layer.n_in, .k = n, .n_panels = width / panel<T>,      //
-                     .a = A_prev, .a_row = 1, .a_col = prev_row,                 //
-                     .b = dZ, .b_panel = panel<T>, .b_row = width,               //
-                     .c = gradient + at.W, .c_panel = layer.n_in * panel<T>, .c_row = panel<T>, .bias = nullptr,
+    kernels_.matmul({.m = layer.n_in,
+                     .k = n,
+                     .n_panels = width / panel<T>,  //
+                     .a = A_prev,
+                     .a_row = 1,
+                     .a_col = prev_row,  //
+                     .b = dZ,
+                     .b_panel = panel<T>,
+                     .b_row = width,  //
+                     .c = gradient + at.W,
+                     .c_panel = layer.n_in * panel<T>,
+                     .c_row = panel<T>,
+                     .bias = nullptr,
                      .accumulate = accumulate});
     kernels_.column_sums(n, width / panel<T>, dZ, width, accumulate, gradient + at.b);
     if (l == 0) return;
@@ -138,10 +157,19 @@ void Network<T>::backward(const T* parameters, const T* X, int64_t n, bool accum
     // dA_prev (n, n_in) = dZ W^T, then dZ_prev in its place
     kernels_.transpose(layer.n_in, layer.n_out, parameters + at.W, Wt_.data());
     T* dA = dZ_[l - 1].data();
-    kernels_.matmul({.m = n, .k = layer.n_out, .n_panels = prev_row / panel<T>,                  //
-                     .a = dZ, .a_row = width, .a_col = 1,                                        //
-                     .b = Wt_.data(), .b_panel = layer.n_out * panel<T>, .b_row = panel<T>,      //
-                     .c = dA, .c_panel = panel<T>, .c_row = prev_row, .bias = nullptr});
+    kernels_.matmul({.m = n,
+                     .k = layer.n_out,
+                     .n_panels = prev_row / panel<T>,  //
+                     .a = dZ,
+                     .a_row = width,
+                     .a_col = 1,  //
+                     .b = Wt_.data(),
+                     .b_panel = layer.n_out * panel<T>,
+                     .b_row = panel<T>,  //
+                     .c = dA,
+                     .c_panel = panel<T>,
+                     .c_row = prev_row,
+                     .bias = nullptr});
     if (previous_drops)
       for (int64_t i = 0; i < n * prev_row; ++i) dA[i] *= mask_[l - 1][i];
     kernels_.backward[static_cast<int>(layers_[l - 1].activation)](n * prev_row, Z_[l - 1].data(), A_[l - 1].data(), dA,

@@ -1,6 +1,6 @@
 // Forward and backpropagation, in buffers that are made once. The readable twin is
-// src/fallline/engines/reference.py. A batch is worked off in pieces of up to `piece_rows` rows, so memory does not grow
-// with the batch, and a step over many rows can be left and taken up again.
+// src/fallline/engines/reference.py. A batch is worked off in pieces of up to `piece_rows` rows, so memory does not
+// grow with the batch, and a step over many rows can be left and taken up again.
 #pragma once
 
 #include <cstdint>
@@ -65,11 +65,11 @@ class Network {
   const std::vector<Layer> layers_;
   const Layout<T> layout_;
   const Kernels<T>& kernels_;
-  std::vector<int64_t> width_;                // columns of layer l with padding
-  std::vector<Buffer<T>> Z_, A_, dZ_;         // (capacity, width[l])
-  std::vector<Buffer<T>> mask_, dropped_;     // where layer l drops neurons: its mask, and A * mask
-  bool masked_ = false;                       // whether the last forward pass dropped neurons
-  Buffer<T> Wt_, log_sum_;                    // one layer's transposed weights; (capacity,)
+  std::vector<int64_t> width_;             // columns of layer l with padding
+  std::vector<Buffer<T>> Z_, A_, dZ_;      // (capacity, width[l])
+  std::vector<Buffer<T>> mask_, dropped_;  // where layer l drops neurons: its mask, and A * mask
+  bool masked_ = false;                    // whether the last forward pass dropped neurons
+  Buffer<T> Wt_;                           // one layer's transposed weights
 };
 
 }  // namespace fallline

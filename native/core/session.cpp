@@ -25,10 +25,10 @@ bool drops(const Plan& plan) {
 
 // Adds the gradient of the penalties to a gradient; both blocks are packed.
 template <class T>
-void penalize(const Plan& plan, const Layout<T>& layout, const T* parameters, T* gradient) {
+void penalize(const Plan& plan, const Kernels<T>& kernels, const Layout<T>& layout, const T* parameters, T* gradient) {
   if (plan.l1 == 0 && plan.l2 == 0) return;
   for (const Packed& at : layout.all())
-    kernels<T>().penalize(at.n_weights, parameters + at.W, T(plan.l1), T(plan.l2), gradient + at.W);
+    kernels.penalize(at.n_weights, parameters + at.W, T(plan.l1), T(plan.l2), gradient + at.W);
 }
 
 // l1 * sum |W| + l2 / 2 * sum W^2 over all weights.
@@ -48,8 +48,13 @@ double penalty(const Plan& plan, const Layout<T>& layout, const T* parameters) {
 template <class T>
 struct Session<T>::State {
   State(const Plan& p, const T* flat, const Data<T>& d)
-      : plan(p), data(d), network(p.layers, std::min(p.batch_size, piece_rows), true), kernels(fallline::kernels<T>()), has_dropout(drops(p)),
-        order(p.shuffle ? d.n : 0), gradient(network.layout().packed_size()) {
+      : plan(p),
+        data(d),
+        network(p.layers, std::min(p.batch_size, piece_rows), true),
+        kernels(fallline::kernels<T>()),
+        has_dropout(drops(p)),
+        order(p.shuffle ? d.n : 0),
+        gradient(network.layout().packed_size()) {
     const Layout<T>& layout = network.layout();
     if (plan.shuffle) {
       X = Buffer<T>(plan.batch_size * plan.layers[0].n_in);
@@ -119,7 +124,7 @@ struct Session<T>::State {
   void update(std::size_t k, double learning_rate) {
     T* parameters = theta[k].data();
     const Layout<T>& layout = network.layout();
-    penalize(plan, layout, parameters, gradient.data());
+    penalize(plan, kernels, layout, parameters, gradient.data());
     if (ends_epoch || plan.clip_norm > 0) {
       const double length = std::sqrt(kernels.sum_of_squares(gradient.size(), gradient.data()));
       if (ends_epoch) last.gradient_norm[k] = length;
@@ -128,8 +133,13 @@ struct Session<T>::State {
     }
     const StepRule& rule = plan.rule;
     const double t = static_cast<double>(step + 1);
-    StepArgs<T> args{T(learning_rate), T(rule.beta1), T(rule.beta2), T(rule.epsilon),
-                     T(1 / (1 - std::pow(rule.beta1, t))), T(1 / (1 - std::pow(rule.beta2, t))), T(1)};
+    StepArgs<T> args{T(learning_rate),
+                     T(rule.beta1),
+                     T(rule.beta2),
+                     T(rule.epsilon),
+                     T(1 / (1 - std::pow(rule.beta1, t))),
+                     T(1 / (1 - std::pow(rule.beta2, t))),
+                     T(1)};
     const auto apply = [&](int64_t at, int64_t n, T shrink) {
       args.shrink = shrink;
       T *first = m[k].size() ? m[k].data() + at : nullptr, *second = v[k].size() ? v[k].data() + at : nullptr;
@@ -243,16 +253,16 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   for (int64_t first = 0; first < data.n; first += piece_rows)
     value += network.gradient(packed.data(), plan.loss, batch, first, std::min(piece_rows, data.n - first),
                               drops(plan) ? &key : nullptr, packed_gradient.data());
-  penalize(plan, layout, packed.data(), packed_gradient.data());
+  penalize(plan, kernels<T>(), layout, packed.data(), packed_gradient.data());
   value += penalty(plan, layout, packed.data());
   layout.unpack(packed_gradient.data(), gradient);
   return value;
 }
 
-#define FALLLINE_INSTANTIATE(T)                                                                       \
-  template class Session<T>;                                                                          \
-  template void predict<T>(const std::vector<Layer>&, const T*, const T*, int64_t, T*);               \
-  template double mean_loss<T>(const Plan&, const T*, const Data<T>&);                                \
+#define FALLLINE_INSTANTIATE(T)                                                         \
+  template class Session<T>;                                                            \
+  template void predict<T>(const std::vector<Layer>&, const T*, const T*, int64_t, T*); \
+  template double mean_loss<T>(const Plan&, const T*, const Data<T>&);                  \
   template double gradient<T>(const Plan&, const T*, const Data<T>&, int64_t, T*);
 FALLLINE_INSTANTIATE(float)
 FALLLINE_INSTANTIATE(double)

@@ -69,9 +69,7 @@ struct Elu {
 template <class T>
 struct Selu {
   static constexpr T alpha = T(1.6732632423543772), scale = T(1.0507009873554805);
-  static Vec<T> value(Vec<T> z) {
-    return scale * (z > T(0) ? z : alpha * exponential_minus_1<T>(at_most<T>(z, T(0))));
-  }
+  static Vec<T> value(Vec<T> z) { return scale * (z > T(0) ? z : alpha * exponential_minus_1<T>(at_most<T>(z, T(0)))); }
   static Vec<T> derivative(Vec<T> z, Vec<T> a) { return z > T(0) ? all<T>(scale) : a + scale * alpha; }
 };
 
@@ -115,6 +113,5 @@ static void activate(int64_t n, const T* Z, T* A) {
 
 template <class T, template <class> class F>
 static void backward(int64_t n, const T* Z, const T* A, const T* dA, T* dZ) {
-  for (int64_t i = 0; i < n; i += lanes<T>)
-    store(dZ + i, load(dA + i) * F<T>::derivative(load(Z + i), load(A + i)));
+  for (int64_t i = 0; i < n; i += lanes<T>) store(dZ + i, load(dA + i) * F<T>::derivative(load(Z + i), load(A + i)));
 }

@@ -2,7 +2,9 @@
 
 // Rows of C that a register tile holds: as many as leave registers for a row of B and one number of A.
 template <class T>
-constexpr int tile_rows = FALLLINE_VECTOR_BYTES == 64 ? 12 : FALLLINE_VECTOR_BYTES == 32 ? 6 : FALLLINE_SSE_TILE_ROWS;
+constexpr int tile_rows = FALLLINE_VECTOR_BYTES == 64   ? 12
+                          : FALLLINE_VECTOR_BYTES == 32 ? 6
+                                                        : FALLLINE_SSE_TILE_ROWS;
 
 template <class T>
 constexpr int panel_vectors = 64 / FALLLINE_VECTOR_BYTES;
@@ -71,8 +73,8 @@ template <class T>
 static void transpose(int64_t n_in, int64_t n_out, const T* W, T* Wt) {
   constexpr int64_t N = panel<T>;
   const int64_t in_panels = (n_in + N - 1) / N;
-  for (int64_t q = 0; q < in_panels; ++q) {        // panel of W^T: N inputs
-    for (int64_t j = 0; j < n_out; ++j) {          // row of W^T: one output
+  for (int64_t q = 0; q < in_panels; ++q) {            // panel of W^T: N inputs
+    for (int64_t j = 0; j < n_out; ++j) {              // row of W^T: one output
       const T* from = W + (j / N) * n_in * N + j % N;  // column j of W, rows N apart
       T* to = Wt + (q * n_out + j) * N;
       for (int64_t c = 0; c < N; ++c) to[c] = q * N + c < n_in ? from[(q * N + c) * N] : T(0);

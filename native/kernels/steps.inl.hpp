@@ -1,6 +1,6 @@
-// What becomes of a gradient: penalties, its norm, and the step rules, one pass over parameters, gradient and moments, as in src/fallline/optimizers.py.
-// update(theta, g, m, v, args) changes theta and the moments it uses, in registers; n_moments says how many.
-// Everywhere n is a multiple of the panel, so of the vector.
+// What becomes of a gradient: penalties, its norm, and the step rules, one pass over parameters, gradient and moments,
+// as in src/fallline/optimizers.py. update(theta, g, m, v, args) changes theta and the moments it uses, in registers;
+// n_moments says how many. Everywhere n is a multiple of the panel, so of the vector.
 
 template <class T>
 static void penalize(int64_t n, const T* W, T l1, T l2, T* dW) {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fallline.descent import Run, descend
     from fallline.errors import DataError, DivergenceWarning, FalllineError, ModelFileError, ParameterError
     from fallline.listeners import EarlyStopping, History, Listener
-    from fallline.minimize import LineSearch, minimize
+    from fallline.minimization import LineSearch, minimize
     from fallline.model import Model, load
     from fallline.network import Network
     from fallline.optimizers import SGD, Adam, AdamW, RMSprop
@@ -30,7 +30,7 @@ _HOME = {
     "FalllineError": "errors",
     "Gradient": "backpropagation",
     "History": "listeners",
-    "LineSearch": "minimize",
+    "LineSearch": "minimization",
     "Listener": "listeners",
     "Model": "model",
     "ModelFileError": "errors",
@@ -42,7 +42,7 @@ _HOME = {
     "descend": "descent",
     "gradient": "backpropagation",
     "load": "model",
-    "minimize": "minimize",
+    "minimize": "minimization",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")
 

@@ -76,7 +76,7 @@ def descend(
     batch_size: int | None = 32,
     epochs: int = 10,
     validation: tuple[npt.ArrayLike, ...] | None = None,
-    metrics: Sequence[str] | Mapping[str, Metric] = (),
+    metrics: str | Sequence[str] | Mapping[str, Metric] = (),
     starts: int = 1,
     seed: int = 0,
     sample_weight: npt.ArrayLike | None = None,
@@ -313,7 +313,8 @@ class _Descent:
                 row["validation_loss"] = float(monitored[k])
                 if self.metrics:
                     A = self.engine.predict(self.plan.layers, theta, self.validation.X)
-                    row |= {name: float(metric(A, self.validation.Y)) for name, metric in self.metrics.items()}
+                    with np.errstate(over="ignore", invalid="ignore"):  # of a network that is about to diverge
+                        row |= {name: float(metric(A, self.validation.Y)) for name, metric in self.metrics.items()}
             row |= {"learning_rate": rate, "gradient_norm": float(gradient_norm[k]), "seconds": self._seconds()}
             rows.append(row)
         return rows, monitored

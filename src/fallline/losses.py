@@ -79,14 +79,18 @@ class Loss(ABC):
         DataError
             The shape or the values of `y` do not fit the loss and the network.
         """
-        y = np.asarray(y)
+        try:
+            y = np.asarray(y)
+        except ValueError:
+            raise DataError("y must be a table of numbers, with rows of one length") from None
         if y.dtype.kind not in "fiub":
             raise DataError(f"y holds {y.dtype} values; the losses take numbers, or classes as whole numbers from 0")
         n_targets = self._n_targets(n_out)
         if y.ndim == 1 and n_targets > 1 and y.dtype.kind in "iu":
             Y = _one_hot(y, n_targets, dtype)
         else:
-            Y = (y[:, None] if y.ndim == 1 else y).astype(dtype)
+            with np.errstate(over="ignore"):  # beyond the dtype is infinite, and found below
+                Y = (y[:, None] if y.ndim == 1 else y).astype(dtype)
         if Y.ndim != 2 or Y.shape[1] != n_targets:
             raise DataError(
                 f"y has shape {y.shape}, but {self.name} with {n_out} outputs takes (n, {n_targets})"
@@ -177,7 +181,7 @@ class Quantile(Loss):
     Parameters
     ----------
     quantiles : tuple of float
-        Each between 0 and 1.
+        Each between 0 and 1; a single number is taken for a tuple of one.
     """
 
     quantiles: tuple[float, ...] = (0.5,)
@@ -185,7 +189,8 @@ class Quantile(Loss):
     source = "Koenker & Bassett 1978"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quantiles", tuple(float(p) for p in self.quantiles))
+        quantiles = (self.quantiles,) if isinstance(self.quantiles, float) else self.quantiles
+        object.__setattr__(self, "quantiles", tuple(float(p) for p in quantiles))
         if not self.quantiles or not all(0 < p < 1 for p in self.quantiles):
             raise ParameterError(f"quantiles are {self.quantiles}; each must lie between 0 and 1")
 
@@ -275,6 +280,11 @@ class CategoricalCrossEntropy(Loss):
     def _checked(self, Y: Array) -> Array:
         Y = _between_0_and_1(Y, self.name)
         return np.asarray(Y * (1 - self.label_smoothing) + self.label_smoothing / Y.shape[1])
+
+    def _n_targets(self, n_out: int) -> int:
+        if n_out == 1:
+            raise ParameterError(f"{self.name} needs two outputs or more; one output takes 'binary_cross_entropy'")
+        return n_out
 
     def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
         if output.name == "sigmoid":

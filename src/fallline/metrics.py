@@ -32,28 +32,41 @@ def accuracy(A: Array, Y: Array) -> float:
 
 def rmse(A: Array, Y: Array) -> float:
     """Root of the mean squared error, in the units of Y."""
-    return float(np.sqrt(((A - Y) ** 2).mean()))
+    return float(np.sqrt((_errors(A, Y) ** 2).mean()))
 
 
 def mae(A: Array, Y: Array) -> float:
     """Mean absolute error, in the units of Y."""
-    return float(np.abs(A - Y).mean())
+    return float(np.abs(_errors(A, Y)).mean())
 
 
 def r2(A: Array, Y: Array) -> float:
-    """Share of Y's variance that A explains, mean over the outputs; 1 is perfect, 0 no better than the mean."""
-    residual = ((A - Y) ** 2).sum(axis=0)
+    """Share of Y's variance that A explains, mean over the outputs; 1 is perfect, 0 no better than the mean.
+
+    A target that never varies counts 1 where it is met exactly, else 0, as in scikit-learn.
+    """
+    residual = (_errors(A, Y) ** 2).sum(axis=0)
     total = ((Y - Y.mean(axis=0)) ** 2).sum(axis=0)
-    return float((1 - residual / np.where(total > 0, total, 1)).mean())
+    varies = total > 0
+    explained = 1 - residual / np.where(varies, total, 1)
+    return float(np.where(varies, explained, residual == 0).mean())
+
+
+def _errors(A: Array, Y: Array) -> Array:
+    if A.shape != Y.shape:
+        raise ParameterError(f"the metric takes one output a target, not outputs {A.shape} and targets {Y.shape}")
+    return np.asarray(A - Y)
 
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "rmse": rmse, "mae": mae, "r2": r2}
 
 
-def as_metrics(metrics: Sequence[str] | Mapping[str, Metric]) -> dict[str, Metric]:
+def as_metrics(metrics: str | Sequence[str] | Mapping[str, Metric]) -> dict[str, Metric]:
     """Metrics by name: names of `METRICS`, or a mapping from names to functions."""
     if isinstance(metrics, Mapping):
         return dict(metrics)
+    if isinstance(metrics, str):
+        metrics = (metrics,)
     for name in metrics:
         if name not in METRICS:
             raise ParameterError(f"metric {name!r} is unknown{did_you_mean(name, METRICS)}")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fallline import activations
 from fallline.activations import Activation
 from fallline.errors import DataError, ParameterError, did_you_mean
+from fallline.params import PARAMS
 
 Array = npt.NDArray[Any]
 
@@ -77,7 +78,7 @@ class Network:
     start : str, default "auto"
         Law of the random start, see `STARTS`; "auto" follows each layer's activation.
     seed : int, default 0
-        Of the random start. The same seed gives the same start on every machine.
+        Of the random start. The same seed gives the same start, with the same NumPy on every machine.
     dtype : {"float32", "float64"}, default "float32"
     parameters : array of shape (P,), optional
         Take these instead of a random start.
@@ -116,29 +117,30 @@ class Network:
     ) -> None:
         sizes = _checked_sizes(layer_sizes)
         n_hidden = len(sizes) - 2
+        if activation is None:
+            raise ParameterError(f"activation is None; choose from {', '.join(sorted(activations.HIDDEN))}")
         names = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
-        if isinstance(activation, str):
-            activations.hidden(activation)
+        for name in names if n_hidden else (activation,) if isinstance(activation, str) else ():
+            activations.hidden(name)
         if len(names) != n_hidden:
             raise ParameterError(f"activation names {len(names)} layers, but layer_sizes has {n_hidden} hidden ones")
         if output == "softmax" and sizes[-1] == 1:
             raise ParameterError("output 'softmax' needs two outputs or more; one yes-or-no question takes 'sigmoid'")
         if start != "auto" and start not in STARTS:
             raise ParameterError(f"start {start!r} is unknown{did_you_mean(start, [*STARTS, 'auto'])}")
-        if not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ParameterError(f"seed is {seed!r}; it must be a whole number, 0 or more")
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ParameterError(f"dtype is {dtype!r}; it must be 'float32' or 'float64'")
-        self.layer_sizes = sizes
-        self.activation, self.output, self.start, self.seed = names, output, start, int(seed)
+        self.layer_sizes, self.dtype = sizes, _checked_dtype(dtype)
+        self.activation, self.output, self.start = names, output, start
+        self.seed = PARAMS["seed"].check(seed)
         records = [activations.hidden(name) for name in names] + [activations.output(output)]
         self.layers = tuple(Layer(*pair, record) for pair, record in zip(pairwise(sizes), records, strict=True))
         n_parameters = sum(layer.n_parameters for layer in self.layers)
         if parameters is None:
             self.parameters: Array = np.empty(n_parameters, dtype=self.dtype)
         else:
-            self.parameters = np.array(parameters, dtype=self.dtype)
+            try:
+                self.parameters = np.array(parameters, dtype=self.dtype)
+            except (TypeError, ValueError):
+                raise ParameterError("parameters must be one row of numbers") from None
             if self.parameters.shape != (n_parameters,):
                 raise ParameterError(
                     f"parameters has shape {self.parameters.shape}; this network takes ({n_parameters},)"
@@ -177,6 +179,8 @@ class Network:
 
     def restart(self, index: int) -> Network:
         """Random start number `index` of this network's seed; number 0 is the start it was made with."""
+        if index < 0:
+            raise ParameterError(f"index is {index}; starts are numbered from 0")
         network = self.copy()
         network._draw(index)
         return network
@@ -214,7 +218,8 @@ class Network:
     def inputs(self, X: npt.ArrayLike) -> Array:
         """X as this network takes it: its dtype, C order, shape `(n, n_in)`, all finite; DataError otherwise."""
         try:
-            X = np.ascontiguousarray(X, dtype=self.dtype)
+            with np.errstate(over="ignore"):  # beyond the dtype is infinite, and found below
+                X = np.ascontiguousarray(X, dtype=self.dtype)
         except (TypeError, ValueError):
             raise DataError("X must be a table of numbers, one row an example") from None
         if X.ndim != 2 or X.shape[1] != self.layer_sizes[0]:
@@ -229,14 +234,22 @@ class Network:
         return f"Network({'-'.join(map(str, self.layer_sizes))}, {', '.join(names)}, {len(self.parameters)} parameters)"
 
 
+def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    for known in (np.dtype("float32"), np.dtype("float64")):
+        if dtype is not None and dtype in (known, known.name, known.type):
+            return known
+    raise ParameterError(f"dtype is {dtype!r}; it must be 'float32' or 'float64'")
+
+
 def _checked_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
-    sizes = tuple(layer_sizes)
+    sizes = tuple(layer_sizes) if isinstance(layer_sizes, (Sequence, np.ndarray)) else (layer_sizes,)
     if len(sizes) < 2 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
         raise ParameterError(f"layer_sizes is {list(sizes)}; it must list two or more whole numbers above 0")
     return tuple(int(size) for size in sizes)
 
 
-# Random starts: (generator, n_in, n_out, gain) -> W of shape (n_in, n_out), b of shape (n_out,).
+# Random starts: (generator, n_in, n_out, gain) -> W of shape (n_in, n_out), b of shape (n_out,). The gain is that of
+# the layer's own activation, in the first layer too, as He et al. chose and as PyTorch and Keras have it.
 _Start = Callable[[np.random.Generator, int, int, float], tuple[Array, Array]]
 
 

@@ -71,6 +71,10 @@ class StepRule(ABC):
         """
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            number = isinstance(value, (int, float, np.number)) and not np.isinf(value)
+            _require(number, self, field.name, "a finite number")
         _require(self.learning_rate > 0, self, "learning_rate", "positive")
         _require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
 

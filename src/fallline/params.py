@@ -297,7 +297,7 @@ _TABLE = (
         int,
         0,
         lambda value: 0 <= value < 2**63,
-        "a whole number, 0 or more",
+        "a whole number from 0 up to 2^63",
         "Of everything random: the same seed gives the same model.",
         "run",
     ),

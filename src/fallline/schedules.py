@@ -1,7 +1,7 @@
 """Schedules: what the learning rate is multiplied by, as a function of the share of the training that is done.
 
 A schedule is data plus one function, `factor(t)` for `t` in [0, 1): step `i` of `n` has `t = i / n`, so a schedule
-means the same whatever the number of rows, batches and epochs.
+means the same whatever the number of rows, batches and epochs. Where `factor(0)` is 0 the first step moves nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Step(Schedule):
     Parameters
     ----------
     at : tuple of float, default (0.5, 0.75)
-        Moments, as shares of the training.
+        Moments, as shares of the training; a single number is taken for a tuple of one.
     drop : float, default 0.1
     """
 
@@ -67,7 +67,7 @@ class Step(Schedule):
     source = "He et al. 2016, Deep residual learning"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", tuple(self.at))
+        object.__setattr__(self, "at", (self.at,) if isinstance(self.at, float) else tuple(self.at))
         _require(all(0 < moment < 1 for moment in self.at), "step's at", self.at, "moments between 0 and 1")
         _require(self.drop > 0, "step's drop", self.drop, "positive")
 
@@ -90,7 +90,7 @@ class Exponential(Schedule):
     source = "Bottou 2012, Stochastic gradient descent tricks"
 
     def __post_init__(self) -> None:
-        _require(self.final > 0, "exponential's final", self.final, "positive")
+        _require(0 < self.final < np.inf, "exponential's final", self.final, "positive")
 
     def factor(self, t: Array) -> Array:
         return np.asarray(self.final**t)

@@ -185,7 +185,7 @@ def test_ctrl_c_saves_the_best_so_far(houses, tmp_path):
         "ProgressBar.on_epoch = lambda self, epoch: epoch.progress.epoch == 3 and print('under way', flush=True)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "fallline.cli", "train", houses, "--target", "price", "--epochs", "1000000"],
+        [sys.executable, "-m", "fallline.cli", "train", houses, "--target", "price", "--epochs", "30000"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
         stdout=subprocess.PIPE,

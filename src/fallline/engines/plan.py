@@ -84,10 +84,14 @@ class Data:
             raise DataError("there are no rows; give at least one")
         if weight is None:
             return cls(rows, Y, np.ones(len(rows), dtype=network.dtype))
-        w = np.ascontiguousarray(weight, dtype=network.dtype)
+        try:
+            with np.errstate(over="ignore"):  # beyond the dtype is infinite, and found below
+                w = np.ascontiguousarray(weight, dtype=network.dtype)
+        except (TypeError, ValueError):
+            raise DataError("sample_weight must be numbers, one a row") from None
         if w.shape != (len(rows),):
             raise DataError(f"sample_weight has shape {w.shape}; it must be ({len(rows)},), one weight a row")
-        if not np.isfinite(w).all() or (w < 0).any() or w.sum() <= 0:
+        if not np.isfinite(w).all() or (w < 0).any() or not (w > 0).any():
             raise DataError("sample_weight must be finite numbers, 0 or more, and not all 0")
         return cls(rows, Y, w)
 

@@ -2,9 +2,10 @@
 
 A network is a chain of layers. Going forward each layer multiplies what comes in by its weights, adds its bias and
 activates. The loss at the end says how wrong the output is. Backpropagation walks the chain the other way: knowing how
-the loss changes with what a layer gave, the chain rule tells how it changes with the layer's weights, its bias, and with
-what came in, which is what the layer before gave. So one walk forward and one walk back give the whole gradient, and a
-step against it makes the loss smaller. `native/core/network.cpp` does the same, faster; tests hold the two together.
+the loss changes with what a layer gave, the chain rule tells how it changes with the layer's weights, its bias, and
+with what came in, which is what the layer before gave. So one walk forward and one walk back give the whole gradient,
+and a step against it makes the loss smaller. `native/core/network.cpp` does the same, faster; tests hold the two
+together.
 
 Letters are those of docs/notation.md: n rows in a batch, W[l] of shape (n_in, n_out), Z before and A after activation,
 dZ the gradient of the batch's loss for Z.

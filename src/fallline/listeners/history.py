@@ -53,11 +53,11 @@ class History(Listener):
         Parameters
         ----------
         path : str or Path
-            Ends in `.csv` or `.json`; ParameterError otherwise.
+            Ends in `.csv` or `.json`; ParameterError otherwise. JSON has no NaN: a loss that is none becomes null.
         """
         path = Path(path)
         if path.suffix == ".json":
-            path.write_text(json.dumps(self.rows, indent=1) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(_finite(self.rows), indent=1) + "\n", encoding="utf-8")
         elif path.suffix == ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(self.rows[0]) if self.rows else ["epoch"])
@@ -65,3 +65,10 @@ class History(Listener):
                 writer.writerows(self.rows)
         else:
             raise ParameterError(f"history file {str(path)!r} must end in .csv or .json")
+
+
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in row.items()}
+        for row in rows
+    ]

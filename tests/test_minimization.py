@@ -14,7 +14,7 @@ from scipy import optimize
 from scipy.optimize import rosen, rosen_der
 
 from fallline.errors import DataError, ParameterError
-from fallline.minimize import LineSearch, minimize
+from fallline.minimization import LineSearch, minimize
 from fallline.optimizers import SGD, Adam, AdamW, RMSprop
 from fallline.schedules import Cosine, Step
 
@@ -454,7 +454,7 @@ def test_check_gradient_lets_true_gradients_pass(x0):
 
 
 def test_scipy_is_imported_only_when_used():
-    code = "import sys, fallline.minimize; sys.exit('scipy' in sys.modules)"
+    code = "import sys, fallline.minimization; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
