@@ -166,7 +166,7 @@ def test_a_later_divergence_keeps_the_best_epoch(engine: str) -> None:
             return np.where(t < 0.5, 1.0, 1e9)
 
     net = fl.Network([1, 16, 1], "relu", seed=1)
-    with pytest.warns(fl.DivergenceWarning, match=r"\(epoch 1\d\).* the parameters of epoch \d+ were kept"):
+    with pytest.warns(fl.DivergenceWarning, match=r"\(epoch 1\d\).* the parameters after step \d+ were kept"):
         run = fl.descend(net, *wave(), optimizer=SGD(0.05), schedule=Explosion(), epochs=20, engine=engine)
     assert 5 < run.kept_epochs[0] <= 11
     assert np.mean((run.network(wave()[0])[:, 0] - wave()[1]) ** 2) < 0.2
@@ -340,7 +340,7 @@ def test_a_batch_without_weight_moves_nothing(engine: str) -> None:
         ({"loss": "square"}, "loss 'square' is unknown; did you mean 'squared_error'?"),
         ({"engine": "nativ"}, "engine 'nativ' is unknown; did you mean 'native'?"),
         ({"metrics": ["acuracy"], "validation": ([[0.0]], [0.0])}, "metric 'acuracy' is unknown; did you mean"),
-        ({"validation": ([[0.0]],)}, "validation has 1 parts"),
+        ({"validation": ([[0.0]],)}, "validation must be (X, y) or (X, y, sample_weight)"),
         ({"sample_weight": [1.0, 2.0]}, "sample_weight has shape (2,); it must be (60,), one weight a row"),
         ({"sample_weight": [-1.0] * 60}, "sample_weight must be finite numbers, 0 or more, and not all 0"),
     ],

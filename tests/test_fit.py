@@ -58,7 +58,7 @@ def test_engines_train_the_same_model():
 def test_the_held_back_rows_only_measure():
     """Other values and targets in them change the scores, and not a bit of the model."""
     table = load_bundled("breast_cancer")
-    settings = {"epochs": 3, "starts": 3}
+    settings = {"epochs": 3}
     result = fit(table, settings)
     train_rows, held_back_rows = split(table, 0.2, 0, "classification")
     np.testing.assert_array_equal(result.train_rows, train_rows)
@@ -78,10 +78,11 @@ def test_the_held_back_rows_only_measure():
     np.testing.assert_array_equal(changed.model.encoder.center, result.model.encoder.center)
 
 
-def test_the_start_with_the_lowest_training_loss_is_kept():
+def test_the_start_with_the_lowest_held_back_loss_is_kept():
     result = fit(load_bundled("iris"), {"epochs": 2, "starts": 5})
-    final = result.run.history["loss"][-1]
+    final = result.run.history["validation_loss"][-1]
     assert result.start == int(final.argmin())
+    assert result.held_back_chose
     np.testing.assert_array_equal(result.model.network.parameters, result.run.networks[result.start].parameters)
 
 

@@ -89,15 +89,14 @@ def _binary(Z, A, Y, w, output):
 
 
 def _categorical(Z, A, Y, w, output):
-    if output != "sigmoid":
+    if output == "sigmoid":
+        p = A / A.sum(axis=1, keepdims=True)
+    else:
         p = probabilities(Z, A, output, lambda Z: scipy.special.softmax(Z, axis=1))
-        # log_loss takes classes: each row once for each class, weighing what the class does
-        n, k = Y.shape
-        classes, rows = np.tile(np.arange(k), n), np.repeat(np.arange(n), k)
-        return sk.log_loss(classes, p[rows], sample_weight=w[rows] * Y.ravel())
-    # scikit-learn wants rows that sum to 1; scipy's kl_div is y log(y / a) - y + a, its entr -y log(y)
-    terms = scipy.special.kl_div(Y, A) + scipy.special.entr(Y) + Y - A
-    return np.average(terms.sum(axis=1), weights=w)
+    # log_loss takes classes: each row once for each class, weighing what the class does
+    n, k = Y.shape
+    classes, rows = np.tile(np.arange(k), n), np.repeat(np.arange(n), k)
+    return sk.log_loss(classes, p[rows], sample_weight=w[rows] * Y.ravel())
 
 
 # A new loss fails until its oracle stands here and its definition in EXACT.
@@ -178,7 +177,8 @@ def mp_binary(z, y, output):
 
 def mp_categorical(z, y, output):
     p, _ = mp_output(z, "softmax" if output == "identity" else output)
-    return -mp.fsum(yj * mp.log(pj) for pj, yj in zip(p, y, strict=True))
+    total = mp.fsum(p)
+    return -mp.fsum(yj * mp.log(pj / total) for pj, yj in zip(p, y, strict=True))
 
 
 def mp_poisson(z, y, output):

@@ -68,6 +68,27 @@ def test_accuracy_of_yes_or_no():
     assert accuracy(np.array([[0.9], [0.1], [0.2], [0.7]]), np.array([[1.0], [0], [1], [1]])) == 0.75
 
 
+def test_weights_count_as_in_scikit_learn():
+    rng = np.random.default_rng(4)
+    Y, A, w = rng.normal(size=(50, 2)), rng.normal(size=(50, 2)), rng.uniform(0, 3, 50)
+    assert rmse(A, Y, w) == pytest.approx(sk.mean_squared_error(Y, A, sample_weight=w) ** 0.5)
+    assert mae(A, Y, w) == pytest.approx(sk.mean_absolute_error(Y, A, sample_weight=w))
+    assert r2(A, Y, w) == pytest.approx(sk.r2_score(Y, A, sample_weight=w))
+    expected = sk.accuracy_score(Y.argmax(axis=1), A.argmax(axis=1), sample_weight=w)
+    assert accuracy(A, Y, w) == pytest.approx(expected)
+
+
+def test_a_row_that_is_not_a_number_is_wrong():
+    assert accuracy(np.full((2, 1), np.nan), np.zeros((2, 1))) == 0
+    assert accuracy(np.array([[np.nan, 0.0], [1.0, 0.0]]), np.eye(2)[[0, 0]]) == 0.5
+
+
+@pytest.mark.parametrize("name", ["loss", "start", "validation_loss"])
+def test_a_metric_must_not_take_a_name_of_the_history(name):
+    with pytest.raises(ParameterError, match="must be a function, and not named epoch"):
+        as_metrics({name: mae})
+
+
 def test_as_metrics():
     assert as_metrics(["rmse", "accuracy"]) == {"rmse": rmse, "accuracy": accuracy}
     assert as_metrics(()) == {}
@@ -75,7 +96,8 @@ def test_as_metrics():
     assert as_metrics(mine) == mine
     with pytest.raises(ParameterError) as raised:
         as_metrics(["rmse", "acuracy"])
-    message = "metric 'acuracy' is unknown; did you mean 'accuracy'? choose from accuracy, mae, r2, rmse"
+    message = "metric 'acuracy' is unknown; did you mean 'accuracy'? choose from accuracy, mae, r2, rmse, "
+    message += "or {'name': function}"
     assert str(raised.value) == message
 
 

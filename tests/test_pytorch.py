@@ -74,7 +74,7 @@ def _binary(Z, A, Y, output):
 
 def _categorical(Z, A, Y, output):
     if output == "sigmoid":
-        return -(Y * F.logsigmoid(Z)).sum(1)
+        return F.cross_entropy(F.logsigmoid(Z), Y, reduction="none")
     return F.cross_entropy(Z, Y, reduction="none")
 
 

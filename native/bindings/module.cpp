@@ -47,23 +47,30 @@ constexpr const char* loss_names[] = {
     "poisson",       "quantile",  "binary_cross_entropy", "categorical_cross_entropy"};
 constexpr const char* rule_names[] = {"sgd", "momentum", "nesterov", "rmsprop", "adam"};
 
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
 using LayerTuple = std::tuple<int64_t, int64_t, std::string, double>;
 
 std::vector<Layer> parse_layers(const std::vector<LayerTuple>& tuples) {
   std::vector<Layer> layers;
   for (const auto& [n_in, n_out, activation, dropout] : tuples)
     layers.push_back({n_in, n_out, parse<Activation>("activation", activation_names, activation), dropout});
-  if (layers.empty()) throw std::invalid_argument("a network has one layer or more");
+  require(!layers.empty(), "a network has one layer or more");
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const bool last = l + 1 == layers.size();
+    require(layers[l].n_in > 0 && layers[l].n_out > 0, "layers have one neuron or more");
+    require(last || layers[l].n_out == layers[l + 1].n_in, "a layer takes as many numbers as the one before gives");
+    require(last || layers[l].activation != Activation::softmax, "softmax is for the last layer");
+  }
   return layers;
-}
-
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
 }
 
 template <class T>
 Data<T> checked(const Plan& plan, const In<T, Matrix>& X, const In<T, Matrix>& Y, const In<T, Row>& weight) {
   require(static_cast<int64_t>(X.shape(1)) == plan.layers.front().n_in, "X does not have the network's n_in columns");
+  require(X.shape(0) > 0, "there must be one row or more");
   require(Y.shape(0) == X.shape(0) && weight.shape(0) == X.shape(0), "X, Y and weight differ in their rows");
   const int64_t n_targets = static_cast<int64_t>(Y.shape(1));
   const int64_t per_target =
@@ -154,6 +161,7 @@ NB_MODULE(_core, m) {
          double weight_decay, int64_t batch_size, bool shuffle, uint64_t seed, std::vector<int64_t> starts, double l1,
          double l2, double clip_norm) {
         require(batch_size > 0, "batch_size must be 1 or more");
+        require(!starts.empty(), "there must be one start or more");
         new (self) Plan{.layers = parse_layers(layers),
                         .loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)},
                         .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon, weight_decay},

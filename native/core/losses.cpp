@@ -105,8 +105,9 @@ T binary_cross_entropy(Activation output, const LastRow<T>& row, T* dZ) {
   T value = 0;
   if (output != Activation::softmax) {
     for (int64_t j = 0; j < row.n_out; ++j) {
-      value += softplus(row.Z[j]) - row.Y[j] * row.Z[j];
-      if (dZ) dZ[j] = (output == Activation::sigmoid ? row.A[j] : sigmoid(row.Z[j])) - row.Y[j];
+      const T z = row.Z[j], y = row.Y[j];
+      value += y * softplus(-z) + (T(1) - y) * softplus(z);
+      if (dZ) dZ[j] = (T(1) - y) * sigmoid(z) - y * sigmoid(-z);
     }
     return value;
   }
@@ -128,10 +129,15 @@ T binary_cross_entropy(Activation output, const LastRow<T>& row, T* dZ) {
 template <class T>
 T categorical_cross_entropy(Activation output, const LastRow<T>& row, T* dZ) {
   T value = 0, total = 0;
-  if (output == Activation::sigmoid) {
+  if (output == Activation::sigmoid) {  // p = A / sum A, from the logarithms of A
+    T top = -std::numeric_limits<T>::infinity(), sum = 0;
+    for (int64_t j = 0; j < row.n_out; ++j) top = std::max(top, -softplus(-row.Z[j]));
+    for (int64_t j = 0; j < row.n_out; ++j) sum += std::exp(-softplus(-row.Z[j]) - top);
+    for (int64_t j = 0; j < row.n_out; ++j) total += row.Y[j];
     for (int64_t j = 0; j < row.n_out; ++j) {
-      value += row.Y[j] * softplus(-row.Z[j]);
-      if (dZ) dZ[j] = -row.Y[j] * sigmoid(-row.Z[j]);
+      const T log_p = (-softplus(-row.Z[j]) - top) - std::log(sum);
+      value -= row.Y[j] * log_p;
+      if (dZ) dZ[j] = (total * std::exp(log_p) - row.Y[j]) * sigmoid(-row.Z[j]);
     }
     return value;
   }

@@ -8,6 +8,10 @@
 
 namespace fallline {
 
+int64_t piece_rows(const std::vector<Layer>& layers) {
+  return std::clamp<int64_t>(500'000'000 / n_parameters(layers), 256, 1024);
+}
+
 template <class T>
 Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, bool backpropagates)
     : layers_(layers), layout_(layers), kernels_(kernels<T>()) {
@@ -32,8 +36,8 @@ void Network<T>::draw_mask(std::size_t l, int64_t n, int64_t first, const Dropou
   const Layer& layer = layers_[l];
   const double threshold = std::nearbyint(layer.dropout * 4294967296.0);
   const T kept = T(1 / (1 - layer.dropout));
-  Words words(key.seed, static_cast<uint32_t>(key.step), static_cast<uint32_t>(l + 65536 * key.start), Purpose::dropout,
-              first * layer.n_out);
+  const int64_t layer_and_start = static_cast<int64_t>(l) + 65536 * key.start;
+  Words words(key.seed, key.step, layer_and_start, Purpose::dropout, first * layer.n_out);
   for (int64_t r = 0; r < n; ++r) {
     T* mask = mask_[l].data() + r * width_[l];
     for (int64_t j = 0; j < layer.n_out; ++j) mask[j] = words.next() >= threshold ? kept : T(0);
@@ -120,13 +124,13 @@ double Network<T>::gradient(const T* parameters, const Loss& loss, const Batch<T
   const T* X = batch.X + first * layers_[0].n_in;
   forward(parameters, X, n, first, key);
   const double value = last_layer(loss, batch, first, n, true);
-  backward(parameters, X, n, first > 0, gradient);
+  backward(parameters, X, n, gradient);
   return value;
 }
 
 // From Z = A_prev W + b follow dW, db and dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
 template <class T>
-void Network<T>::backward(const T* parameters, const T* X, int64_t n, bool accumulate, T* gradient) {
+void Network<T>::backward(const T* parameters, const T* X, int64_t n, T* gradient) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const Layer& layer = layers_[l];
     const Packed& at = layout_[l];
@@ -149,9 +153,8 @@ void Network<T>::backward(const T* parameters, const T* X, int64_t n, bool accum
                      .c = gradient + at.W,
                      .c_panel = layer.n_in * panel<T>,
                      .c_row = panel<T>,
-                     .bias = nullptr,
-                     .accumulate = accumulate});
-    kernels_.column_sums(n, width / panel<T>, dZ, width, accumulate, gradient + at.b);
+                     .bias = nullptr});
+    kernels_.column_sums(n, width / panel<T>, dZ, width, gradient + at.b);
     if (l == 0) return;
 
     // dA_prev (n, n_in) = dZ W^T, then dZ_prev in its place

@@ -1,6 +1,6 @@
 // Forward and backpropagation, in buffers that are made once. The readable twin is
-// src/fallline/engines/reference.py. A batch is worked off in pieces of up to `piece_rows` rows, so memory does not
-// grow with the batch, and a step over many rows can be left and taken up again.
+// src/fallline/engines/reference.py. A batch is worked off in pieces of up to `piece_rows(layers)` rows, so memory does
+// not grow with the batch, and a step over many rows can be left and taken up again.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,9 @@
 
 namespace fallline {
 
-inline constexpr int64_t piece_rows = 1024;
+// Rows in a piece: fixed for a network, so that its sums are. As many as can be worked off without keeping the loop
+// waiting (some 3 GFLOP), but enough to keep the kernels busy.
+int64_t piece_rows(const std::vector<Layer>& layers);
 
 // A batch. Rows of X lie n_in apart, rows of Y n_targets apart.
 template <class T>
@@ -51,15 +53,14 @@ class Network {
   const T* output(int64_t r) const { return A_.back().data() + r * width_.back(); }
   // What rows `first .. first + n` of a batch, just gone forward, add to the batch's loss.
   double loss(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n);
-  // The same after a forward pass with dropout, if a key is given; and what they add to the packed gradient, which
-  // begins with the batch's first row.
+  // The same after a forward pass, with dropout if a key is given; and what they add to the batch's gradient, packed.
   double gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n,
                   const DropoutKey* key, T* gradient);
 
  private:
   void forward(const T* parameters, const T* X, int64_t n, int64_t first, const DropoutKey* key);
   double last_layer(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n, bool with_gradient);
-  void backward(const T* parameters, const T* X, int64_t n, bool accumulate, T* gradient);
+  void backward(const T* parameters, const T* X, int64_t n, T* gradient);
   void draw_mask(std::size_t l, int64_t n, int64_t first, const DropoutKey& key);
 
   const std::vector<Layer> layers_;

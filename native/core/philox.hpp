@@ -24,10 +24,11 @@ enum class Purpose : uint32_t { rows = 0, dropout = 1 };
 // The sequence of words that belongs to (seed, a, b, purpose), read from word `first` on.
 class Words {
  public:
-  Words(uint64_t seed, uint32_t a, uint32_t b, Purpose purpose, int64_t first = 0)
+  Words(uint64_t seed, int64_t a, int64_t b, Purpose purpose, int64_t first = 0)
       : k0_(static_cast<uint32_t>(seed)),
         k1_(static_cast<uint32_t>(seed >> 32)),
-        counter_{static_cast<uint32_t>(first / 4), a, b, static_cast<uint32_t>(purpose)} {
+        counter_{static_cast<uint32_t>(first / 4), static_cast<uint32_t>(a), static_cast<uint32_t>(b),
+                 static_cast<uint32_t>(purpose) | static_cast<uint32_t>(a >> 32) << 8} {
     for (int64_t i = 0; i < first % 4; ++i) next();
   }
 
@@ -49,7 +50,7 @@ class Words {
 // The order in which an epoch visits n rows: Fisher-Yates (Knuth 3.4.2 P).
 inline void row_order(uint64_t seed, int64_t epoch, int64_t n, int64_t* order) {
   for (int64_t i = 0; i < n; ++i) order[i] = i;
-  Words words(seed, static_cast<uint32_t>(epoch), 0, Purpose::rows);
+  Words words(seed, epoch, 0, Purpose::rows);
   for (int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[(words.next() * static_cast<uint64_t>(i + 1)) >> 32]);
 }
 

@@ -6,6 +6,7 @@
 #include "api.hpp"
 #include "core/network.hpp"
 #include "core/philox.hpp"
+#include "core/piece_sum.hpp"
 
 namespace fallline {
 namespace {
@@ -50,12 +51,11 @@ struct Session<T>::State {
   State(const Plan& p, const T* flat, const Data<T>& d)
       : plan(p),
         data(d),
-        network(p.layers, std::min(p.batch_size, piece_rows), true),
+        sum(p.layers, p.batch_size),
         kernels(fallline::kernels<T>()),
         has_dropout(drops(p)),
-        order(p.shuffle ? d.n : 0),
-        gradient(network.layout().packed_size()) {
-    const Layout<T>& layout = network.layout();
+        order(p.shuffle ? d.n : 0) {
+    const Layout<T>& layout = sum.layout();
     if (plan.shuffle) {
       X = Buffer<T>(plan.batch_size * plan.layers[0].n_in);
       Y = Buffer<T>(plan.batch_size * data.n_targets);
@@ -97,22 +97,17 @@ struct Session<T>::State {
   // The next piece of this step, for one start after the other; true when the step is complete. Nothing moves where a
   // start's loss is not finite.
   bool advance(double learning_rate, std::vector<double>& loss_sum) {
-    if (start == 0 && row == 0) set_batch();
+    if (start == 0 && sum.at_beginning()) set_batch();
     while (start < theta.size() && last.diverged_step[start] >= 0) ++start;
     if (start < theta.size()) {
-      const int64_t n = std::min(piece_rows, batch.n - row);
       const DropoutKey key{plan.seed, step, plan.starts[start]};
-      loss = (row > 0 ? loss : 0) + network.gradient(theta[start].data(), plan.loss, batch, row, n,
-                                                     has_dropout ? &key : nullptr, gradient.data());
-      row += n;
-      if (row < batch.n) return false;
-      if (std::isfinite(loss)) {
-        loss_sum[start] += batch.weight_sum * loss;
+      if (!sum.add_piece(theta[start].data(), plan.loss, batch, has_dropout ? &key : nullptr)) return false;
+      if (std::isfinite(sum.loss())) {
+        loss_sum[start] += batch.weight_sum * sum.loss();
         update(start, learning_rate);
       } else {
         last.diverged_step[start] = step;
       }
-      row = 0;
       if (++start < theta.size()) return false;
     }
     start = 0;
@@ -123,7 +118,8 @@ struct Session<T>::State {
   // A step of start k against the gradient.
   void update(std::size_t k, double learning_rate) {
     T* parameters = theta[k].data();
-    const Layout<T>& layout = network.layout();
+    Buffer<T>& gradient = sum.gradient();
+    const Layout<T>& layout = sum.layout();
     penalize(plan, kernels, layout, parameters, gradient.data());
     if (ends_epoch || plan.clip_norm > 0) {
       const double length = std::sqrt(kernels.sum_of_squares(gradient.size(), gradient.data()));
@@ -137,6 +133,8 @@ struct Session<T>::State {
                      T(rule.beta1),
                      T(rule.beta2),
                      T(rule.epsilon),
+                     T(1 - rule.beta1),
+                     T(1 - rule.beta2),
                      T(1 / (1 - std::pow(rule.beta1, t))),
                      T(1 / (1 - std::pow(rule.beta2, t))),
                      T(1)};
@@ -153,21 +151,19 @@ struct Session<T>::State {
 
   const Plan plan;
   const Data<T> data;
-  Network<T> network;
+  PieceSum<T> sum;
   const Kernels<T>& kernels;
   const bool has_dropout;
   std::vector<Buffer<T>> theta, m, v;  // packed, one for each start
   Buffer<int64_t> order;               // of this epoch's rows
-  Buffer<T> gradient, X, Y, weight;    // packed gradient; the gathered batch
+  Buffer<T> X, Y, weight;              // the gathered batch
   Slice last;                          // what stays from slice to slice: norms and divergences
 
-  // Where the descent stands: in which step, and in it at which start and row of the batch.
+  // Where the descent stands: in which step, and in it at which start; `sum` knows at which piece of the batch.
   int64_t step = 0;
   std::size_t start = 0;
-  int64_t row = 0;
   Batch<T> batch{};
   bool ends_epoch = false;
-  double loss = 0;  // of the rows before `row`
 };
 
 template <class T>
@@ -199,7 +195,7 @@ Slice Session<T>::run(std::span<const double> learning_rates, double seconds) {
 
 template <class T>
 void Session<T>::read_parameters(T* parameters) const {
-  const Layout<T>& layout = state_->network.layout();
+  const Layout<T>& layout = state_->sum.layout();
   for (const Buffer<T>& theta : state_->theta) {
     layout.unpack(theta.data(), parameters);
     parameters += layout.flat_size();
@@ -243,20 +239,17 @@ double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data) {
 
 template <class T>
 double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int64_t step, T* gradient) {
-  Network<T> network(plan.layers, std::min(data.n, piece_rows), true);
-  const Layout<T>& layout = network.layout();
-  Buffer<T> packed(layout.packed_size()), packed_gradient(layout.packed_size());
+  PieceSum<T> sum(plan.layers, data.n);
+  const Layout<T>& layout = sum.layout();
+  Buffer<T> packed(layout.packed_size());
   layout.pack(parameters, packed.data());
   const DropoutKey key{plan.seed, step, plan.starts.at(0)};
   const Batch<T> batch = whole(data);
-  double value = 0;
-  for (int64_t first = 0; first < data.n; first += piece_rows)
-    value += network.gradient(packed.data(), plan.loss, batch, first, std::min(piece_rows, data.n - first),
-                              drops(plan) ? &key : nullptr, packed_gradient.data());
-  penalize(plan, kernels<T>(), layout, packed.data(), packed_gradient.data());
-  value += penalty(plan, layout, packed.data());
-  layout.unpack(packed_gradient.data(), gradient);
-  return value;
+  while (!sum.add_piece(packed.data(), plan.loss, batch, drops(plan) ? &key : nullptr)) {
+  }
+  penalize(plan, kernels<T>(), layout, packed.data(), sum.gradient().data());
+  layout.unpack(sum.gradient().data(), gradient);
+  return sum.loss() + penalty(plan, layout, packed.data());
 }
 
 #define FALLLINE_INSTANTIATE(T)                                                         \

@@ -1,4 +1,4 @@
-// Matrix products over panels: C (m, n) = A (m, k) B (k, n) + bias, or C += A B. See contract.md for the layouts.
+// Matrix products over panels: C (m, n) = A (m, k) B (k, n) + bias. See contract.md for the layouts.
 
 // Rows of C that a register tile holds: as many as leave registers for a row of B and one number of A.
 template <class T>
@@ -9,17 +9,16 @@ constexpr int tile_rows = FALLLINE_VECTOR_BYTES == 64   ? 12
 template <class T>
 constexpr int panel_vectors = 64 / FALLLINE_VECTOR_BYTES;
 
-// R rows of one panel of C, accumulated over k in registers. They begin at `first`, whose rows lie first_row apart:
-// the bias for each row (first_row = 0), C itself (first_row = c_row), or zero (null).
+// R rows of one panel of C, accumulated over k in registers.
 template <class T, int R>
 static inline void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
-                        int64_t c_row, const T* first, int64_t first_row) {
+                        int64_t c_row, const T* bias) {
   constexpr int V = panel_vectors<T>;
   Vec<T> sum[R][V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) sum[r][v] = first ? load(first + r * first_row + v * lanes<T>) : Vec<T>{};
+    for (int v = 0; v < V; ++v) sum[r][v] = bias ? load(bias + v * lanes<T>) : Vec<T>{};
   for (int64_t i = 0; i < k; ++i) {
     Vec<T> row[V];
 #pragma GCC unroll 4
@@ -41,30 +40,27 @@ static inline void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, con
 
 // The last rows of a panel: `rows` of them, fewer than a full tile.
 template <class T, int R>
-static void last_rows(int rows, const Matmul<T>& p, const T* a, const T* b, T* c, const T* first, int64_t first_row) {
+static void last_rows(int rows, const Matmul<T>& p, const T* a, const T* b, T* c, const T* bias) {
   if constexpr (R > 0) {
     if (rows == R)
-      tile<T, R>(p.k, a, p.a_row, p.a_col, b, p.b_row, c, p.c_row, first, first_row);
+      tile<T, R>(p.k, a, p.a_row, p.a_col, b, p.b_row, c, p.c_row, bias);
     else
-      last_rows<T, R - 1>(rows, p, a, b, c, first, first_row);
+      last_rows<T, R - 1>(rows, p, a, b, c, bias);
   }
 }
 
 template <class T>
 static void matmul(const Matmul<T>& p) {
   constexpr int R = tile_rows<T>;
-  const int64_t first_row = p.accumulate ? p.c_row : 0;
   for (int64_t panel_index = 0; panel_index < p.n_panels; ++panel_index) {
     const T* b = p.b + panel_index * p.b_panel;
+    const T* bias = p.bias ? p.bias + panel_index * panel<T> : nullptr;
     const T* a = p.a;
     T* c = p.c + panel_index * p.c_panel;
-    const T* first = p.accumulate ? c : p.bias ? p.bias + panel_index * panel<T> : nullptr;
     int64_t rows = p.m;
-    for (; rows >= R; rows -= R, a += R * p.a_row, c += R * p.c_row) {
-      tile<T, R>(p.k, a, p.a_row, p.a_col, b, p.b_row, c, p.c_row, first, first_row);
-      if (first) first += R * first_row;
-    }
-    last_rows<T, R - 1>(static_cast<int>(rows), p, a, b, c, first, first_row);
+    for (; rows >= R; rows -= R, a += R * p.a_row, c += R * p.c_row)
+      tile<T, R>(p.k, a, p.a_row, p.a_col, b, p.b_row, c, p.c_row, bias);
+    last_rows<T, R - 1>(static_cast<int>(rows), p, a, b, c, bias);
   }
 }
 
@@ -83,9 +79,9 @@ static void transpose(int64_t n_in, int64_t n_out, const T* W, T* Wt) {
 }
 
 template <class T>
-static void column_sums(int64_t m, int64_t n_panels, const T* dZ, int64_t row, bool accumulate, T* sums) {
+static void column_sums(int64_t m, int64_t n_panels, const T* dZ, int64_t row, T* sums) {
   for (int64_t c = 0; c < n_panels * panel<T>; c += lanes<T>) {
-    Vec<T> sum = accumulate ? load(sums + c) : Vec<T>{};
+    Vec<T> sum{};
     for (int64_t r = 0; r < m; ++r) sum += load(dZ + r * row + c);
     store(sums + c, sum);
   }

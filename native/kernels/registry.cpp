@@ -1,6 +1,7 @@
 // Which kernels run: asks the processor once, at first use. Compiled for the baseline, like all of core/.
 #include "kernels/registry.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <utility>
@@ -26,6 +27,8 @@ namespace fallline {
   }
 FALLLINE_SETS(FALLLINE_DECLARE)
 #undef FALLLINE_DECLARE
+
+#define FALLLINE_NAME(isa) #isa,
 
 namespace {
 
@@ -80,13 +83,20 @@ Set find(const std::string& name) {
   throw std::invalid_argument("instruction set '" + name + "' is not one of those this processor runs: " + names);
 }
 
-// An instruction set in FALLLINE_ISA that this processor lacks is no cap: the best one runs.
+// FALLLINE_ISA caps the choice: the best one that runs here, up to the one it names.
 Set choose() {
-  const char* cap = std::getenv("FALLLINE_ISA");
   const std::vector<Set> sets = runnable();
-  for (const Set& set : sets)
-    if (cap && std::string(cap) == set.f32->instruction_set) return set;
-  return sets.back();
+  const char* cap = std::getenv("FALLLINE_ISA");
+  if (!cap) return sets.back();
+  const std::vector<std::string> known = {FALLLINE_SETS(FALLLINE_NAME)};
+  const auto at = std::find(known.begin(), known.end(), cap);
+  if (at == known.end()) {
+    std::string names;
+    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+    throw std::invalid_argument("FALLLINE_ISA is '" + std::string(cap) + "'; it must be one of " + names);
+  }
+  const std::size_t highest = static_cast<std::size_t>(at - known.begin());
+  return sets[std::min(highest, sets.size() - 1)];
 }
 
 Set& in_use() {

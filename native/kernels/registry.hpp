@@ -16,7 +16,7 @@ inline constexpr int64_t panel = 64 / static_cast<int64_t>(sizeof(T));
 inline constexpr int n_activations = 11;  // the elementwise ones: Activation::identity up to, not including, softmax
 inline constexpr int n_rules = 5;
 
-// C (m, n) = A (m, k) B (k, n) + bias, or C += A B, for n in whole panels.
+// C (m, n) = A (m, k) B (k, n) + bias, for n in whole panels.
 template <class T>
 struct Matmul {
   int64_t m, k, n_panels;
@@ -26,8 +26,7 @@ struct Matmul {
   int64_t b_panel, b_row;
   T* c;  // row r of panel p at c + p * c_panel + r * c_row
   int64_t c_panel, c_row;
-  const T* bias;            // n_panels * panel numbers, or null for zero
-  bool accumulate = false;  // add to C; the bias is not read
+  const T* bias;  // n_panels * panel numbers, or null for zero
 };
 
 // What a step rule needs to know of one step; the meaning of beta1 and beta2 is the rule's.
@@ -35,6 +34,7 @@ template <class T>
 struct StepArgs {
   T learning_rate;
   T beta1, beta2, epsilon;
+  T new1, new2;                  // 1 - beta1 and 1 - beta2, rounded once
   T m_correction, v_correction;  // Adam: 1 / (1 - beta^t)
   T shrink;                      // decoupled weight decay: parameters are multiplied by this first
 };
@@ -45,8 +45,8 @@ struct Kernels {
   void (*matmul)(const Matmul<T>&);
   // W packed (n_in, n_out) -> W^T packed (n_out, n_in)
   void (*transpose)(int64_t n_in, int64_t n_out, const T* W, T* Wt);
-  // sums[c] = sum over r < m of dZ[r * row + c], for n_panels panels of columns; or += where it accumulates
-  void (*column_sums)(int64_t m, int64_t n_panels, const T* dZ, int64_t row, bool accumulate, T* sums);
+  // sums[c] = sum over r < m of dZ[r * row + c], for n_panels panels of columns
+  void (*column_sums)(int64_t m, int64_t n_panels, const T* dZ, int64_t row, T* sums);
   void (*activate[n_activations])(int64_t n, const T* Z, T* A);
   void (*backward[n_activations])(int64_t n, const T* Z, const T* A, const T* dA, T* dZ);
   // dW += l1 sign(W) + l2 W: the gradient of the penalties

@@ -53,7 +53,7 @@ template <class T>
 struct RmsProp {
   static constexpr int n_moments = 1;  // the mean square, in m's place
   static void update(Vec<T>& theta, Vec<T> g, Vec<T>& m, Vec<T>&, const StepArgs<T>& s) {
-    m = s.beta2 * m + (T(1) - s.beta2) * g * g;
+    m = s.beta2 * m + s.new2 * g * g;
     theta -= s.learning_rate * g / (square_root<T>(m) + s.epsilon);
   }
 };
@@ -62,8 +62,8 @@ template <class T>
 struct AdamRule {
   static constexpr int n_moments = 2;
   static void update(Vec<T>& theta, Vec<T> g, Vec<T>& m, Vec<T>& v, const StepArgs<T>& s) {
-    m = s.beta1 * m + (T(1) - s.beta1) * g;
-    v = s.beta2 * v + (T(1) - s.beta2) * g * g;
+    m = s.beta1 * m + s.new1 * g;
+    v = s.beta2 * v + s.new2 * g * g;
     theta -= s.learning_rate * (m * s.m_correction) / (square_root<T>(v * s.v_correction) + s.epsilon);
   }
 };

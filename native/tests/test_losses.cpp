@@ -60,6 +60,8 @@ Logs logs(Activation output, const std::vector<Real>& Z, std::size_t j) {
 Real true_loss(const Row& row, Activation output, const std::vector<Real>& Z, const std::vector<Real>& Y) {
   Real total = 0;
   const std::size_t n = Z.size(), repeats = n / Y.size();
+  std::vector<Real> log_A;  // the probabilities that categorical cross-entropy makes of them sum to 1
+  for (std::size_t j = 0; j < n; ++j) log_A.push_back(logs(output, Z, j).p);
   for (std::size_t j = 0; j < n; ++j) {
     const Real y = Y[j / repeats];
     const Logs log = logs(output, Z, j);
@@ -91,7 +93,7 @@ Real true_loss(const Row& row, Activation output, const std::vector<Real>& Z, co
         total -= (y == 0 ? 0 : y * log.p) + (y == 1 ? 0 : (1 - y) * log.q);
         break;
       case LossKind::categorical_cross_entropy:
-        total -= y * (output == Activation::identity ? Z[j] - log_sum_of(Z) : log.p);
+        total -= y * (output == Activation::identity ? Z[j] - log_sum_of(Z) : log.p - log_sum_of(log_A));
         break;
     }
   }

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.engines import Data, Engine, Plan, Session, Slice, as_engine
-from fallline.errors import DivergenceWarning, ParameterError
+from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress
 from fallline.listeners.listener import is_better
 from fallline.losses import Loss, as_loss
-from fallline.metrics import Metric, as_metrics
+from fallline.metrics import Metric, as_metrics, measure
 from fallline.network import Network
 from fallline.optimizers import StepRule, as_rule
 from fallline.params import PARAMS
@@ -46,10 +46,13 @@ class Run:
         All epochs done; a listener asked for it; Ctrl-C; every start's loss was no longer finite.
     message : str
         The same in words, with what to do about it.
+    kept_steps : list of int
+        The step after which each start's parameters were kept; 0 is the random start.
     kept_epochs : list of int
-        The epoch each start's kept parameters come from; 0 is the random start.
+        Whole epochs up to that step.
     losses : array of shape (K,)
-        Loss of each start at its kept parameters: on the validation rows, or the training loss of that epoch.
+        Loss of each start at its kept parameters: on the validation rows, or, without any, the training loss of an
+        epoch next to them. NaN where it was not measured.
     """
 
     networks: list[Network]
@@ -57,6 +60,7 @@ class Run:
     history: History
     stop_reason: str
     message: str
+    kept_steps: list[int]
     kept_epochs: list[int]
     losses: Array
 
@@ -86,7 +90,7 @@ def descend(
     clip_norm: float | None = None,
     shuffle: bool = True,
     keep: str = "best",
-    callbacks: Sequence[Listener] = (),
+    callbacks: Listener | Sequence[Listener] = (),
     engine: Engine | str = "native",
 ) -> Run:
     """Gradient descent from one or several random starts.
@@ -110,8 +114,8 @@ def descend(
         Times that every row is visited.
     validation : (X, y) or (X, y, sample_weight), optional
         Rows to measure on after each epoch.
-    metrics : sequence of str or mapping of str to callable, default ()
-        Measured on the validation rows: "accuracy", "rmse", "mae", "r2", or your own `f(A, Y) -> float`.
+    metrics : str, sequence of str or mapping of str to callable, default ()
+        Measured on the validation rows: "accuracy", "rmse", "mae", "r2", or your own; see `fallline.metrics`.
     starts : int, default 1
         Random starts to train: `net` and `starts - 1` others of its seed.
     seed : int, default 0
@@ -127,11 +131,13 @@ def descend(
     shuffle : bool, default True
         Visit the rows in a new order each epoch.
     keep : {"best", "last"}, default "best"
-        With validation rows or a listener that stopped the descent, keep each start's parameters of the epoch with the
-        lowest loss, or those after the last step. A descent that was interrupted or diverged keeps the best so far.
-    callbacks : sequence of Listener, default ()
+        With validation rows, keep each start's parameters of the epoch with the lowest validation loss, or those after
+        the last step. A descent that was interrupted or diverged keeps the best so far, and so does one that a
+        listener stopped; without validation rows that goes by the training loss.
+    callbacks : Listener or sequence of Listener, default ()
         Hear of every slice and epoch and may stop the descent, for example `EarlyStopping(patience=10)`.
     engine : {"native", "reference"} or Engine, default "native"
+        What computes: the compiled core, or NumPy to be read.
 
     Returns
     -------
@@ -149,7 +155,9 @@ def descend(
 
     Notes
     -----
-    Ctrl-C ends the descent within a fraction of a second and returns the run; a second Ctrl-C raises KeyboardInterrupt.
+    Ctrl-C ends the descent within a fraction of a second (the reference engine finishes its step) and returns the run;
+    a second Ctrl-C raises KeyboardInterrupt. Rows that already have the network's dtype and C order are not copied:
+    leave them alone while the descent runs.
 
     Examples
     --------
@@ -180,11 +188,11 @@ def descend(
     )
     if keep not in ("best", "last"):
         raise ParameterError(f"keep is {keep!r}; it must be 'best' or 'last'")
-    held_back = None
-    if validation is not None:
-        if len(validation) not in (2, 3):
-            raise ParameterError(f"validation has {len(validation)} parts; it must be (X, y) or (X, y, sample_weight)")
-        held_back = Data.of(net, record, *validation)
+    if isinstance(epochs, str):  # "auto" is for recipes, which see the rows
+        raise ParameterError(f"epochs is {epochs!r}; it must be a whole number, 1 or more")
+    held_back = None if validation is None else _held_back(net, record, validation)
+    if metrics and held_back is None:
+        raise ParameterError("metrics are measured on validation rows; set validation=(X, y)")
     networks = [net.copy()] + [net.restart(index) for index in plan.starts[1:]]
     return _Descent(
         plan,
@@ -195,16 +203,48 @@ def descend(
         held_back,
         as_metrics(metrics),
         keep,
-        callbacks,
+        _listeners(callbacks),
         as_engine(engine),
     ).run()
 
 
+def _held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike]) -> Data:
+    if not isinstance(validation, Sequence) or len(validation) not in (2, 3):
+        raise ParameterError("validation must be (X, y) or (X, y, sample_weight)")
+    try:
+        return Data.of(net, loss, *validation)
+    except DataError as error:
+        raise DataError(f"validation: {error}") from None
+
+
+def _listeners(callbacks: Listener | Sequence[Listener]) -> tuple[Listener, ...]:
+    listeners = (callbacks,) if isinstance(callbacks, Listener) else tuple(callbacks)
+    for listener in listeners:
+        if not isinstance(listener, Listener):
+            raise ParameterError(f"callbacks has {listener!r}; each must be a Listener, such as EarlyStopping()")
+    return listeners
+
+
 def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[float, ...]:
-    rates = (dropout,) * n_hidden if isinstance(dropout, (int, float)) else tuple(dropout)
+    rates = tuple(dropout) if isinstance(dropout, (Sequence, np.ndarray)) else (dropout,) * n_hidden
     if len(rates) != n_hidden:
         raise ParameterError(f"dropout has {len(rates)} rates; it must be one, or one a hidden layer, {n_hidden} here")
     return tuple(PARAMS["dropout"].check(rate) for rate in rates)
+
+
+@dataclass
+class _Snapshot:
+    """Parameters of every start at some moment of its own: their block (K, P), the step after which, their loss."""
+
+    parameters: Array
+    step: Array
+    loss: Array
+
+    def take(self, where: Array, parameters: Array, step: int | Array, loss: Array) -> None:
+        """Replace the starts that `where`, shape (K,), names."""
+        self.parameters[where] = parameters[where]
+        self.step[where] = step[where] if isinstance(step, np.ndarray) else step
+        self.loss[where] = loss[where]
 
 
 class _Descent:
@@ -231,152 +271,184 @@ class _Descent:
         self.steps_per_epoch = math.ceil(len(data.X) / plan.batch_size)
         self.n_steps = epochs * self.steps_per_epoch
         self.began = time.perf_counter()
-        self.last = np.stack([network.parameters for network in networks])  # at the end of the last finite epoch
-        self.last_epoch = np.zeros(len(networks), dtype=int)
-        self.last_loss = np.full(len(networks), np.nan)
-        self.best, self.best_epoch = self.last.copy(), self.last_epoch.copy()
-        self.best_loss = np.full(len(networks), np.inf)
-        self.diverged = np.full(len(networks), -1)
+        self.interrupted = threading.Event()
+        self.diverged = np.full(len(networks), -1)  # the step, as in Slice
+        first = np.stack([network.parameters for network in networks])
+        self.latest = _Snapshot(first, np.zeros(len(networks), dtype=int), np.full(len(networks), np.nan))
+        self.best = _Snapshot(first.copy(), self.latest.step.copy(), np.full(len(networks), np.inf))
 
     def run(self) -> Run:
         """Epoch after epoch until something ends it."""
-        session = self.engine.session(self.plan, self.last, self.data)
+        session = self.engine.session(self.plan, self.latest.parameters, self.data)
         self._tell("on_begin", self._progress(0, np.full(len(self.networks), np.nan)))
-        reason = "finished"
-        with ctrl_c() as interrupted:
-            for epoch in range(1, self.epochs + 1):
-                reason = self._epoch(session, epoch, interrupted)
-                if reason != "finished":
-                    break
-        self._tell("on_end", reason)
-        return self._kept(reason)
+        reason = "failed"
+        try:
+            with ctrl_c() as self.interrupted:
+                for epoch in range(1, self.epochs + 1):
+                    reason = self._epoch(session, epoch)
+                    if reason != "finished":
+                        break
+        finally:
+            self._tell("on_end", reason)
+        run = self._kept(reason)
+        if (self.diverged >= 0).any():
+            warnings.warn(run.message, DivergenceWarning, stacklevel=3)
+        return run
 
-    def _epoch(self, session: Session, epoch: int, interrupted: threading.Event) -> str:
+    def _epoch(self, session: Session, epoch: int) -> str:
         """Steps to the end of an epoch, then its rows; "finished", or why the descent must end."""
         step, end = (epoch - 1) * self.steps_per_epoch, epoch * self.steps_per_epoch
-        rates = self.learning_rates(step, end)
-        loss_sum, weight_sum = np.zeros(len(self.networks)), 0.0
+        rates = self._learning_rates(step, end)
+        loss_sum, weight_sum, stop = np.zeros(len(self.networks)), 0.0, False
         while step < end:
             done = session.run(rates[step - end :], SLICE_SECONDS)
             step += done.n_steps
             loss_sum += done.loss_sum
             weight_sum += done.weight_sum
             self.diverged = done.diverged_step
-            loss = np.where(self.diverged < 0, loss_sum / max(weight_sum, np.finfo(float).tiny), np.nan)
-            if interrupted.is_set() and step < end:
-                self._take_over(session.parameters(), epoch - 1, self.last_loss)
-                return "interrupted"
+            loss = np.full(len(self.networks), np.nan)
+            if weight_sum > 0:
+                loss = np.where(self.diverged < 0, loss_sum / weight_sum, np.nan)
             if (self.diverged >= 0).all():
                 return "diverged"
-            if self._tell("on_progress", self._progress(step, loss)) and step < end:
-                self._take_over(session.parameters(), epoch - 1, self.last_loss)
-                return "stopped"
-        return self._close_epoch(session, epoch, loss, done, float(rates[-1]), interrupted)
+            stop |= self._tell("on_progress", self._progress(step, loss))
+            if (stop or self.interrupted.is_set()) and step < end:
+                parameters = session.parameters()
+                self.latest.take(self._healthy(parameters, step), parameters, step, loss)
+                return "stopped" if stop else "interrupted"
+        reason = self._close_epoch(session, epoch, loss, done, float(rates[-1]))
+        return "stopped" if stop and reason == "finished" else reason
 
-    def _close_epoch(
-        self, session: Session, epoch: int, loss: Array, done: Slice, rate: float, interrupted: threading.Event
-    ) -> str:
+    def _close_epoch(self, session: Session, epoch: int, loss: Array, done: Slice, rate: float) -> str:
         """Measure, write the rows, remember the best, and ask the listeners."""
-        parameters = session.parameters()
-        rows, monitored = self._rows(epoch, loss, parameters, done.gradient_norm, rate)
-        self._take_over(parameters, epoch, monitored)
-        better = is_better(monitored, self.best_loss)
-        self.best[better], self.best_epoch[better] = parameters[better], epoch
-        self.best_loss[better] = monitored[better]
-        event = Epoch(self._progress(epoch * self.steps_per_epoch, loss), rows, monitored, session.parameters)
-        stop = self._tell("on_epoch", event)
-        if interrupted.is_set():
+        parameters, step = session.parameters(), epoch * self.steps_per_epoch
+        good = self._healthy(parameters, step)
+        measured = self._measure(parameters, good)
+        if measured is None:
+            self.latest.take(good, parameters, step, np.full_like(loss, np.nan))
+            return "interrupted"
+        if self.validation is None:
+            # An epoch's loss is about the parameters that it began with, closer than about those that it ended with.
+            monitored = loss
+            self.best.take(is_better(loss, self.best.loss), self.latest.parameters, self.latest.step, loss)
+        else:
+            monitored = np.array([scores["validation_loss"] for scores in measured])
+            self.best.take(good & is_better(monitored, self.best.loss), parameters, step, monitored)
+        self.latest.take(good, parameters, step, monitored)
+        rows = [
+            {"epoch": epoch, "step": step, "start": k, "loss": float(loss[k])}
+            | measured[k]
+            | {"learning_rate": rate, "gradient_norm": float(done.gradient_norm[k]), "seconds": self._seconds()}
+            for k in range(len(self.networks))
+        ]
+        if (self.diverged >= 0).all():
+            return "diverged"
+        stop = self._tell("on_epoch", Epoch(self._progress(step, loss), rows, monitored, session.parameters))
+        if self.interrupted.is_set():
             return "interrupted"
         return "stopped" if stop else "finished"
 
-    def learning_rates(self, first: int, end: int) -> Array:
+    def _healthy(self, parameters: Array, step: int) -> Array:
+        """Which starts have finite parameters, shape (K,); the others have diverged, if not earlier in the last step."""
+        finite = np.isfinite(parameters).all(axis=1)
+        self.diverged = np.where((self.diverged < 0) & ~finite, step - 1, self.diverged)
+        return self.diverged < 0
+
+    def _measure(self, parameters: Array, good: Array) -> list[dict[str, float]] | None:
+        """Validation loss and metrics of each start, or None if Ctrl-C came before the end."""
+        if self.validation is None:
+            return [{} for _ in parameters]
+        measured = []
+        for theta, is_good in zip(parameters, good, strict=True):
+            scores = {"validation_loss": math.nan} | dict.fromkeys(self.metrics, math.nan)
+            if is_good:
+                found = self._scores(theta, self.validation)
+                if found is None:
+                    return None
+                scores |= found
+            measured.append(scores)
+        return measured
+
+    def _scores(self, theta: Array, rows: Data) -> dict[str, float] | None:
+        """Validation loss and metrics of one start, worked off in parts so that Ctrl-C need not wait."""
+        size = max(1024, 250_000_000 // len(theta))  # rows in a part: at most some 0.5 GFLOP
+        loss_sum, outputs = 0.0, []
+        for first in range(0, len(rows.X), size):
+            if self.interrupted.is_set():
+                return None
+            part = Data(*(array[first : first + size] for array in (rows.X, rows.Y, rows.weight)))
+            weight = float(part.weight.sum(dtype=np.float64))
+            loss_sum += weight * self.engine.loss(self.plan, theta, part) if weight > 0 else 0.0
+            if self.metrics:
+                outputs.append(self.engine.predict(self.plan.layers, theta, part.X))
+        scores = {"validation_loss": loss_sum / float(rows.weight.sum(dtype=np.float64))}
+        if self.metrics:
+            A = self.plan.loss.predictions(np.concatenate(outputs), self.plan.layers[-1].activation)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a network that is about to diverge
+                scores |= {name: measure(metric, A, rows.Y, rows.weight) for name, metric in self.metrics.items()}
+        return scores
+
+    def _learning_rates(self, first: int, end: int) -> Array:
         """Learning rates of the steps from `first` up to `end`, shape `(end - first,)`."""
         t = np.arange(first, end, dtype=np.float64) / self.n_steps
-        return self.plan.optimizer.learning_rate * self.schedule.factor(t)
-
-    def _rows(
-        self, epoch: int, loss: Array, parameters: Array, gradient_norm: Array, rate: float
-    ) -> tuple[list[dict[str, Any]], Array]:
-        """The epoch's history rows, and the loss that "best" goes by."""
-        monitored = loss.copy()
-        rows = []
-        for k, theta in enumerate(parameters):
-            row: dict[str, Any] = {
-                "epoch": epoch,
-                "step": epoch * self.steps_per_epoch,
-                "start": k,
-                "loss": float(loss[k]),
-            }
-            if self.validation is not None:
-                if self.diverged[k] < 0:
-                    monitored[k] = self.engine.loss(self.plan, theta, self.validation)
-                row["validation_loss"] = float(monitored[k])
-                if self.metrics:
-                    A = self.engine.predict(self.plan.layers, theta, self.validation.X)
-                    with np.errstate(over="ignore", invalid="ignore"):  # of a network that is about to diverge
-                        row |= {name: float(metric(A, self.validation.Y)) for name, metric in self.metrics.items()}
-            row |= {"learning_rate": rate, "gradient_norm": float(gradient_norm[k]), "seconds": self._seconds()}
-            rows.append(row)
-        return rows, monitored
-
-    def _take_over(self, parameters: Array, epoch: int, loss: Array) -> None:
-        """These are the last good parameters of the starts that have not diverged and whose loss is a number."""
-        good = (self.diverged < 0) & np.isfinite(parameters).all(axis=1) & ~np.isinf(loss)
-        self.last[good], self.last_epoch[good], self.last_loss[good] = parameters[good], epoch, loss[good]
+        factors = np.asarray(self.schedule.factor(t))
+        if factors.shape != t.shape or not (np.isfinite(factors) & (factors >= 0)).all():
+            kind = type(self.schedule).__name__
+            raise ParameterError(f"the schedule {kind} must give a finite number, 0 or more, for each moment")
+        return self.plan.optimizer.learning_rate * factors
 
     def _kept(self, reason: str) -> Run:
         """The run, at the parameters that are kept."""
-        keep_best = reason in ("interrupted", "diverged") or (
-            self.keep == "best" and (self.validation is not None or reason == "stopped")
-        )
-        use_best = np.full(len(self.networks), keep_best) & (self.best_epoch > 0)
-        for k in np.flatnonzero(self.diverged >= 0).tolist():
-            use_best[k] = True
-            self._fall_back(k)
-        kept = np.where(use_best[:, None], self.best, self.last)
-        losses = np.where(use_best, self.best_loss, self.last_loss)
-        ranked = np.where(np.isfinite(losses), losses, np.inf)
-        message = self._message(reason)
-        if (self.diverged >= 0).any():
-            warnings.warn(message, DivergenceWarning, stacklevel=4)
+        kept, validated = self.latest, self.validation is not None
+        by_best = reason != "finished" or (self.keep == "best" and validated)
+        for k in range(len(self.networks)):
+            if validated and by_best and np.isfinite(self.best.loss[k]):
+                kept.take(np.arange(len(self.networks)) == k, self.best.parameters, self.best.step, self.best.loss)
+            elif by_best or self.diverged[k] >= 0:
+                kept.parameters[k], kept.step[k], kept.loss[k] = self._lowest(k)
         return Run(
-            networks=[network.copy(theta) for network, theta in zip(self.networks, kept, strict=True)],
-            best_start=int(np.argmin(ranked)),
+            networks=[network.copy(theta) for network, theta in zip(self.networks, kept.parameters, strict=True)],
+            best_start=int(np.argmin(np.where(np.isnan(kept.loss), np.inf, kept.loss))),
             history=self.history,
             stop_reason=reason,
-            message=message,
-            kept_epochs=[int(epoch) for epoch in np.where(use_best, self.best_epoch, self.last_epoch)],
-            losses=losses,
+            message=self._message(reason, kept.step),
+            kept_steps=[int(step) for step in kept.step],
+            kept_epochs=[int(step) // self.steps_per_epoch for step in kept.step],
+            losses=kept.loss,
         )
 
-    def _fall_back(self, k: int) -> None:
-        """After a divergence: where start k's best parameters are no better than its random start, keep that."""
+    def _lowest(self, k: int) -> tuple[Array, int, float]:
+        """Of what start k may keep, that with the lowest loss over some rows: the random start, the best, the latest.
+
+        No more rows than can be measured in a moment, evenly spread: this is how a descent ends that was not to.
+        """
         rows = self.validation or self.data
-        at_best, at_start = (
-            self.engine.loss(self.plan, theta, rows) for theta in (self.best[k], self.networks[k].parameters)
-        )
-        if not at_best < at_start:
-            self.best[k], self.best_epoch[k], self.best_loss[k] = self.networks[k].parameters, 0, at_start
+        start = self.networks[k].parameters
+        n_parts = max(1, len(rows.X) * len(start) * len(self.networks) // 250_000_000)  # some 0.5 GFLOP in all
+        sample = Data(rows.X[::n_parts].copy(), rows.Y[::n_parts].copy(), rows.weight[::n_parts].copy())
+        found = [(start, 0)] + [(some.parameters[k], int(some.step[k])) for some in (self.best, self.latest)]
+        losses = [self.engine.loss(self.plan, theta, sample) for theta, _ in found]
+        lowest = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+        return *found[lowest], losses[lowest] if np.isfinite(losses[lowest]) else math.nan
 
-    def _message(self, reason: str) -> str:
-        n_rows = len(self.history)
-        epochs = self.history.rows[-1]["epoch"] if n_rows else 0
+    def _message(self, reason: str, kept_steps: Array) -> str:
+        epochs = self.history.rows[-1]["epoch"] if len(self.history) else 0
         if (self.diverged >= 0).any():
             k = int(np.argmax(self.diverged >= 0))
-            step, rate = int(self.diverged[k]), self.plan.optimizer.learning_rate
+            step, kept, rate = int(self.diverged[k]), int(kept_steps[k]), self.plan.optimizer.learning_rate
             who = "the loss" if len(self.networks) == 1 else f"the loss of start {k}"
-            kept = (
-                f"the parameters of epoch {self.best_epoch[k]} were" if self.best_epoch[k] else "the random start was"
-            )
+            clip = "" if self.plan.clip_norm else ", or set clip_norm"
             return (
                 f"{who} was no longer a finite number at step {step + 1} (epoch {step // self.steps_per_epoch + 1}): "
-                f"the learning rate {rate:g} is too large for these data; try {rate / 10:g}, scale the inputs, or set "
-                f"clip_norm; {kept} kept"
+                f"the learning rate {rate:g} is too large for these data; try {rate / 10:g}, scale the inputs{clip}; "
+                + (f"the parameters after step {kept} were kept" if kept else "the random start was kept")
             )
+        n_epochs = f"{epochs} epoch{'s' * (epochs != 1)}"
+        where = "" if len(set(kept_steps.tolist())) > 1 else f", those after step {kept_steps[0]}"
         return {
-            "finished": f"all {self.epochs} epochs were done",
-            "stopped": f"a listener stopped the descent after {epochs} epochs",
-            "interrupted": f"interrupted after {epochs} epochs; the best parameters so far were kept",
+            "finished": f"all {n_epochs} were done",
+            "stopped": f"a listener stopped the descent after {n_epochs}",
+            "interrupted": f"interrupted after {n_epochs}; the best parameters so far were kept{where}",
         }[reason]
 
     def _progress(self, step: int, loss: Array) -> Progress:
@@ -387,5 +459,5 @@ class _Descent:
 
     def _tell(self, event: str, what: Any) -> bool:
         """Tell all listeners; True if one of them asks to stop."""
-        answers = [getattr(listener, event)(what) is True for listener in self.listeners]
+        answers = [bool(getattr(listener, event)(what)) for listener in self.listeners]
         return any(answers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,7 @@ class Fit:
     start : int
         The random start whose network is the model's.
     held_back_chose : bool
-        Whether the held-back rows had a say in which epoch was kept, so that their scores are a little too good.
+        Whether the held-back rows had a say in which epoch or start was kept, so their scores are a bit too good.
     """
 
     model: Model
@@ -67,9 +67,9 @@ def fit(
 ) -> Fit:
     """Train a network on a table.
 
-    Some rows are held back to measure on, at random. They do not influence the model, unless `patience` asks for the
-    epoch that is best on them, or the descent was interrupted. Of several starts the one with the lowest training loss
-    becomes the model.
+    Some rows are held back to measure on, at random. They do not influence the model, unless there are several starts,
+    of which the one with the lowest loss on them becomes the model, or `patience` asks for the epoch that is best on
+    them, or the descent was interrupted.
 
     Parameters
     ----------
@@ -133,13 +133,14 @@ def fit(
         loss=loss,
         optimizer=rule,
         validation=None if held_back is None else _rows(held_back, encoder),
-        metrics=_metrics(encoder),
+        metrics={} if held_back is None else _metrics(encoder),
         keep="best" if patience else "last",
         callbacks=[*callbacks, EarlyStopping(patience)] if patience else callbacks,
         **{name: settled[name] for name in _PASSED_ON},
     )
-    start = run.best_start if patience else _lowest_training_loss(run)
-    held_back_chose = held_back is not None and bool(patience or run.stop_reason in ("interrupted", "diverged"))
+    start = run.best_start
+    early = run.stop_reason in ("interrupted", "diverged")
+    held_back_chose = held_back is not None and bool(patience or early or settled["starts"] > 1)
     model = Model(encoder, run.networks[start], {}, engine=settled["engine"])
     scores = {} if held_back is None else model.evaluate(held_back)
     model.training.update(
@@ -185,15 +186,8 @@ def _rows(table: Table, encoder: Encoder) -> tuple[Array, Array]:
     return encoder.encode_inputs(inputs_of(table, encoder)), encoder.encode_target(table.y)
 
 
-def _metrics(encoder: Encoder) -> dict[str, Callable[[Array, Array], float]]:
+def _metrics(encoder: Encoder) -> dict[str, metrics.Metric]:
     """Choose what the history measures on the held-back rows, in the user's units."""
     if encoder.task == "classification":
         return {"accuracy": metrics.accuracy}
     return {"rmse": lambda A, Y: metrics.rmse(A, Y) * encoder.target_scale, "r2": metrics.r2}
-
-
-def _lowest_training_loss(run: Run) -> int:
-    """Find the start with the lowest training loss in the epoch it was kept at."""
-    loss = {(row["start"], row["epoch"]): row["loss"] for row in run.history}
-    kept = [loss.get((k, epoch), np.inf) for k, epoch in enumerate(run.kept_epochs)]
-    return int(np.argmin(np.nan_to_num(kept, nan=np.inf)))

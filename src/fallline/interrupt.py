@@ -17,6 +17,12 @@ def ctrl_c() -> Iterator[threading.Event]:
         yield interrupted
         return
     before = signal.getsignal(signal.SIGINT)
+    if before in (
+        signal.SIG_IGN,
+        None,
+    ):  # a process that is not to hear of it (nohup), or a handler that is not Python's
+        yield interrupted
+        return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         interrupted.set()

@@ -12,8 +12,9 @@ log-odds, categorical cross-entropy for unnormalised log-probabilities, Poisson 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,14 @@ from fallline.activations import Activation, log_softmax, sigmoid, softmax, soft
 from fallline.errors import DataError, ParameterError, did_you_mean
 
 Array = npt.NDArray[Any]
+
+
+# What the likelihood losses apply themselves where the output is identity.
+_LINKS: dict[str, Callable[[Array], Array]] = {
+    "poisson": lambda Z: np.asarray(np.exp(Z)),
+    "binary_cross_entropy": sigmoid,
+    "categorical_cross_entropy": softmax,
+}
 
 
 class Loss(ABC):
@@ -56,6 +65,20 @@ class Loss(ABC):
         value : array of shape (n,)
         dZ : array of shape (n, n_out)
         """
+
+    def predictions(self, A: Array, output: Activation) -> Array:
+        """What the output means in units of the target: A, but where the loss applies a link of its own.
+
+        Parameters
+        ----------
+        A : array of shape (n, n_out)
+        output : Activation
+
+        Returns
+        -------
+        array of shape (n, n_out)
+        """
+        return _LINKS[self.name](A) if output.name == "identity" and self.name in _LINKS else A
 
     def targets(self, y: npt.ArrayLike, n_out: int, dtype: npt.DTypeLike) -> Array:
         """Targets as a matrix, checked against the network.
@@ -110,6 +133,7 @@ class Loss(ABC):
         return Y
 
 
+@final
 @dataclass(frozen=True)
 class SquaredError(Loss):
     """Mean over the outputs of `(A - Y)^2`."""
@@ -122,6 +146,7 @@ class SquaredError(Loss):
         return (error * error).mean(axis=1), output.backward(2 * error / A.shape[1], Z, A)
 
 
+@final
 @dataclass(frozen=True)
 class Quadratic(Loss):
     """Half the sum over the outputs of `(A - Y)^2`."""
@@ -134,6 +159,7 @@ class Quadratic(Loss):
         return 0.5 * (error * error).sum(axis=1), output.backward(error, Z, A)
 
 
+@final
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
     """Mean over the outputs of `|A - Y|`; the gradient at 0 is 0."""
@@ -146,6 +172,7 @@ class AbsoluteError(Loss):
         return np.abs(error).mean(axis=1), output.backward(np.sign(error) / A.shape[1], Z, A)
 
 
+@final
 @dataclass(frozen=True)
 class Huber(Loss):
     """Mean over the outputs of `error^2 / 2` up to `delta`, `delta (|error| - delta / 2)` beyond.
@@ -171,6 +198,7 @@ class Huber(Loss):
         return value.mean(axis=1), output.backward(inside / A.shape[1], Z, A)
 
 
+@final
 @dataclass(frozen=True)
 class Quantile(Loss):
     """Pinball loss, several quantiles at once.
@@ -207,6 +235,7 @@ class Quantile(Loss):
         return value.mean(axis=1), output.backward(dA / A.shape[1], Z, A)
 
 
+@final
 @dataclass(frozen=True)
 class Poisson(Loss):
     """Mean over the outputs of `A - Y log(A)`, without the term that depends on Y alone; Y is a count or a rate."""
@@ -233,6 +262,7 @@ class Poisson(Loss):
         return (rate - Y * log_rate).mean(axis=1), dZ / n_out
 
 
+@final
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """Mean over the outputs of `-Y log(p) - (1 - Y) log(1 - p)`; Y lies between 0 and 1, one column a question."""
@@ -246,7 +276,8 @@ class BinaryCrossEntropy(Loss):
     def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
         n_out = A.shape[1]
         if output.name != "softmax":
-            return (softplus(Z) - Y * Z).mean(axis=1), (sigmoid(Z) - Y) / n_out
+            value = Y * softplus(-Z) + (1 - Y) * softplus(Z)
+            return value.mean(axis=1), ((1 - Y) * sigmoid(Z) - Y * sigmoid(-Z)) / n_out
         log_p = log_softmax(Z)
         log_q = _log_all_but(Z, log_p)  # log(1 - p), shape (n, n_out)
         value = -(Y * log_p + (1 - Y) * log_q)
@@ -259,9 +290,12 @@ class BinaryCrossEntropy(Loss):
         return value.mean(axis=1), dZ / n_out
 
 
+@final
 @dataclass(frozen=True)
 class CategoricalCrossEntropy(Loss):
     """`-sum over the classes of Y log(p)`; each row of Y holds the probabilities of the classes.
+
+    With output sigmoid p is A divided by its sum.
 
     Parameters
     ----------
@@ -287,9 +321,10 @@ class CategoricalCrossEntropy(Loss):
         return n_out
 
     def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
-        if output.name == "sigmoid":
-            return (Y * softplus(-Z)).sum(axis=1), -Y * sigmoid(-Z)
         total = Y.sum(axis=1, keepdims=True)
+        if output.name == "sigmoid":  # p = A / sum A is the softmax of log A
+            log_A = -softplus(-Z)
+            return -(Y * log_softmax(log_A)).sum(axis=1), (total * softmax(log_A) - Y) * sigmoid(-Z)
         return -(Y * log_softmax(Z)).sum(axis=1), total * softmax(Z) - Y
 
 

@@ -133,7 +133,8 @@ class Model:
         A = self._outputs(table)
         if self.classes is None:
             predicted, actual = self.encoder.decode_target(A)[:, None], table.y.astype(np.float64)[:, None]
-            return {name: metrics.METRICS[name](predicted, actual) for name in ("rmse", "mae", "r2")}
+            scores = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
+            return {name: score(predicted, actual) for name, score in scores.items()}
         right = A[np.arange(len(A)), target].astype(np.float64)
         log_loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean()
         return {"accuracy": float((A.argmax(axis=1) == target).mean()), "log_loss": float(log_loss)}

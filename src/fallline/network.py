@@ -64,6 +64,25 @@ def views(layers: Sequence[Layer], block: Array) -> tuple[list[Array], list[Arra
     return W, b
 
 
+class Views(Sequence[Array]):
+    """A list of views of a block that stay views: what is assigned to an item is copied into the block."""
+
+    def __init__(self, views: Sequence[Array]) -> None:
+        self._views = tuple(views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, l: Any) -> Any:
+        return self._views[l]
+
+    def __setitem__(self, l: int, values: npt.ArrayLike) -> None:
+        self._views[l][...] = values
+
+    def __repr__(self) -> str:
+        return repr(list(self._views))
+
+
 class Network:
     """A dense network at a random start.
 
@@ -88,7 +107,8 @@ class Network:
     parameters : array of shape (P,)
         Everything that is learned, in one block.
     W, b : list of arrays
-        Weights `(n_in_l, n_out_l)` and biases `(n_out_l,)` of each layer: views of `parameters`.
+        Weights `(n_in_l, n_out_l)` and biases `(n_out_l,)` of each layer: views of `parameters`, and what is assigned
+        to one of them is copied into the block.
     layers : tuple of Layer
 
     Raises
@@ -134,20 +154,33 @@ class Network:
         records = [activations.hidden(name) for name in names] + [activations.output(output)]
         self.layers = tuple(Layer(*pair, record) for pair, record in zip(pairwise(sizes), records, strict=True))
         n_parameters = sum(layer.n_parameters for layer in self.layers)
-        if parameters is None:
-            self.parameters: Array = np.empty(n_parameters, dtype=self.dtype)
-        else:
-            try:
-                self.parameters = np.array(parameters, dtype=self.dtype)
-            except (TypeError, ValueError):
-                raise ParameterError("parameters must be one row of numbers") from None
-            if self.parameters.shape != (n_parameters,):
-                raise ParameterError(
-                    f"parameters has shape {self.parameters.shape}; this network takes ({n_parameters},)"
-                )
-        self.W, self.b = views(self.layers, self.parameters)
+        self._parameters: Array = np.empty(n_parameters, dtype=self.dtype)
+        W, b = views(self.layers, self._parameters)
+        self.W, self.b = Views(W), Views(b)
         if parameters is None:
             self._draw(0)
+        else:
+            self.parameters = parameters
+
+    @property
+    def parameters(self) -> Array:
+        """Everything that is learned, one block of shape (P,); what is assigned to it is copied into the block."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: npt.ArrayLike) -> None:
+        try:
+            given = np.asarray(values, dtype=self.dtype)
+        except (TypeError, ValueError):
+            raise ParameterError("parameters must be one row of numbers") from None
+        if given.shape != self._parameters.shape:
+            raise ParameterError(f"parameters has shape {given.shape}; this network takes {self._parameters.shape}")
+        self._parameters[...] = given
+
+    def __reduce__(self) -> tuple[type[Network], tuple[Any, ...]]:
+        """Copies and pickles are made anew from the settings and the block, so that the views belong to the block."""
+        settings = (self.layer_sizes, self.activation, self.output, self.start, self.seed, self.dtype.name)
+        return Network, (*settings, self.parameters.copy())
 
     def _draw(self, index: int) -> None:
         """Fill the block with random start number `index` of the seed."""
@@ -218,9 +251,14 @@ class Network:
     def inputs(self, X: npt.ArrayLike) -> Array:
         """X as this network takes it: its dtype, C order, shape `(n, n_in)`, all finite; DataError otherwise."""
         try:
+            X = np.asarray(X)
+            if X.dtype.kind == "c":
+                raise DataError("X holds complex numbers; inputs must be real")
             with np.errstate(over="ignore"):  # beyond the dtype is infinite, and found below
                 X = np.ascontiguousarray(X, dtype=self.dtype)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
             raise DataError("X must be a table of numbers, one row an example") from None
         if X.ndim != 2 or X.shape[1] != self.layer_sizes[0]:
             raise DataError(f"X has shape {X.shape}, but the network takes (n, {self.layer_sizes[0]})")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,7 @@ class StepRule(ABC):
         _require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
 
 
+@final
 @dataclass(frozen=True)
 class SGD(StepRule):
     """Gradient descent: against the gradient, with momentum if asked for.
@@ -123,6 +124,7 @@ class SGD(StepRule):
         parameters -= learning_rate * (gradient + self.momentum * v if self.nesterov else v)
 
 
+@final
 @dataclass(frozen=True)
 class RMSprop(StepRule):
     """Gradient divided by the root of its running mean square.
@@ -162,6 +164,7 @@ class RMSprop(StepRule):
         parameters -= learning_rate * gradient / (np.sqrt(v) + self.epsilon)
 
 
+@final
 @dataclass(frozen=True)
 class Adam(StepRule):
     """Running mean of the gradient over the root of its running mean square, both corrected for their start at 0.

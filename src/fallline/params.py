@@ -291,7 +291,15 @@ _TABLE = (
         "regularisation",
         (None,),
     ),
-    Param("starts", int, 1, _whole(1), "a whole number, 1 or more", "Random starts to train; the best is kept.", "run"),
+    Param(
+        "starts",
+        int,
+        1,
+        _whole(1),
+        "a whole number, 1 or more",
+        "Random starts to train; the best on the held-back rows is kept.",
+        "run",
+    ),
     Param(
         "seed",
         int,

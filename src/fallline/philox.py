@@ -5,7 +5,8 @@ Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as ea
 drawn at once. `native/core/philox.hpp` is the same in C++.
 
 The counter is `(block, a, b, purpose)`: rows of an epoch use `a` = epoch; dropout uses `a` = step and
-`b` = layer + 65536 * start. Word `i` of a sequence is word `i % 4` of block `i // 4`.
+`b` = layer + 65536 * start. Bits of `a` above the 32nd stand above the 8th bit of the word for the purpose. Word `i` of
+a sequence is word `i % 4` of block `i // 4`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def words(n: int, seed: int, a: int, b: int, purpose: int) -> Array:
     """The first `n` words of the sequence `(a, b, purpose)` of a seed, as uint32 of shape (n,)."""
     blocks = np.arange((n + 3) // 4, dtype=np.uint64)
     counter = np.empty((4, len(blocks)), dtype=np.uint64)
-    counter[0], counter[1], counter[2], counter[3] = blocks, a, b, purpose
+    counter[0], counter[1], counter[2], counter[3] = blocks, a & 0xFFFFFFFF, b & 0xFFFFFFFF, purpose | a >> 32 << 8
     key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
     return np.ravel(philox(counter, key).T)[:n]
 

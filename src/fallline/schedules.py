@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ class Schedule(ABC):
         """
 
 
+@final
 @dataclass(frozen=True)
 class Constant(Schedule):
     """The learning rate stays."""
@@ -50,6 +51,7 @@ class Constant(Schedule):
         return np.ones_like(t)
 
 
+@final
 @dataclass(frozen=True)
 class Step(Schedule):
     """The learning rate is multiplied by `drop` at each of some moments.
@@ -76,6 +78,7 @@ class Step(Schedule):
         return np.asarray(self.drop ** (t[..., None] >= moments).sum(axis=-1))
 
 
+@final
 @dataclass(frozen=True)
 class Exponential(Schedule):
     """The learning rate falls by the same share each step, down to `final` of itself.
@@ -96,6 +99,7 @@ class Exponential(Schedule):
         return np.asarray(self.final**t)
 
 
+@final
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """Half a cosine from 1 down to `final`.
@@ -116,6 +120,7 @@ class Cosine(Schedule):
         return np.asarray(self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * t)))
 
 
+@final
 @dataclass(frozen=True)
 class OneCycle(Schedule):
     """Half a cosine up from `first` to 1, then half a cosine down to `final`.
@@ -145,6 +150,7 @@ class OneCycle(Schedule):
         return np.where(t < self.peak, up, down)
 
 
+@final
 @dataclass(frozen=True)
 class Coslog4(Schedule):
     """Four cosine cycles that grow longer, from 0 to 1 and back: `(1 - cos(2 pi log2(1 + 15 t))) / 2`."""
@@ -156,6 +162,7 @@ class Coslog4(Schedule):
         return np.asarray(0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t))))
 
 
+@final
 @dataclass(frozen=True)
 class WarmUp(Schedule):
     """A straight rise from 0 over the first part of the training, times another schedule.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -91,7 +92,7 @@ def train(
         bar.close()
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
-    written = reason != "diverged" or fitted.run.kept_epochs[fitted.start] > 0
+    written = fitted.run.kept_steps[fitted.start] > 0
     if written:
         fitted.model.save(out)
     if history is not None:
@@ -103,10 +104,11 @@ def train(
         print(to_json(summary))
     elif not quiet:
         print(_in_words(fitted, summary))
-    if reason == "interrupted":
-        return complain(f"{fitted.run.message}, in {out}", 130)
+    status = 130 if reason == "interrupted" else 1
     if not written:
-        return complain("nothing was learned, so no model was written", 1)
+        return complain("nothing was learned, so no model was written", status)
+    if reason == "interrupted":
+        return complain(f"{fitted.run.message}, in {out}", status)
     return 1 if reason == "diverged" else 0
 
 
@@ -139,6 +141,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "kept_epoch": run.kept_epochs[fitted.start],
         "starts": len(run.networks),
         "kept_start": fitted.start,
+        "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
         "stop_reason": run.stop_reason,
         "message": run.message,
         "engine": model.engine,
@@ -156,7 +159,8 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
         kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
     held_back, epochs = summary["rows_held_back"], summary["epochs"]
     kept = "" if summary["kept_epoch"] == epochs else f", of which epoch {summary['kept_epoch']} was kept"
-    of_starts = f"; the best of {summary['starts']} starts" if summary["starts"] > 1 else ""
+    losses = [loss for loss in summary["losses"] if loss is not None]
+    starts = f"; {len(losses)} starts, losses from {min(losses):.3g} to {max(losses):.3g}" if len(losses) > 1 else ""
     rows = [
         ["data", f"{summary['data']}: {summary['inputs']} inputs ({listed_briefly(encoder.columns)})"],
         ["target", f"{encoder.target}: {kind}"],
@@ -165,10 +169,11 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
             f"{'-'.join(map(str, summary['layers']))}, {summary['activation']}, {summary['parameters']} numbers",
         ],
         ["rows", f"{summary['rows_trained']} to train on" + (f", {held_back} held back" if held_back else "")],
-        ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{of_starts}"],
+        ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{starts}"],
     ]
-    if fitted.scores:
-        chose = " (they chose the epoch, so expect a little less)" if fitted.held_back_chose else ""
+    if fitted.scores and summary["model"]:
+        chosen = "start" if summary["starts"] > 1 else "epoch"
+        chose = f" (they chose the {chosen}, so expect a little worse)" if fitted.held_back_chose else ""
         rows.append(["held back", score_text(fitted.scores) + chose])
     rows.append(["model", summary["model"] or "not written"])
     return aligned(rows)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from fallline import _core
 from fallline.engines.plan import Data, Engine, Plan, Session, Slice
-from fallline.losses import Huber, Quantile
+from fallline.errors import ParameterError
+from fallline.losses import LOSSES, Huber, Quantile
 from fallline.network import Layer
 from fallline.optimizers import SGD, Adam, RMSprop, StepRule
 
@@ -23,19 +24,21 @@ def _layers(layers: tuple[Layer, ...], dropout: tuple[float, ...] = ()) -> list[
 
 def _rule(rule: StepRule) -> dict[str, Any]:
     """The rule's name and numbers, in the core's terms."""
-    if isinstance(rule, SGD):
+    if type(rule) is SGD:
         name = "nesterov" if rule.nesterov else "momentum" if rule.momentum else "sgd"
         numbers = (rule.momentum, 0.0, 0.0)
-    elif isinstance(rule, RMSprop):
+    elif type(rule) is RMSprop:
         name, numbers = "rmsprop", (0.0, rule.rho, rule.epsilon)
-    elif isinstance(rule, Adam):
+    elif type(rule) is Adam:
         name, numbers = "adam", (rule.beta1, rule.beta2, rule.epsilon)
     else:
-        raise TypeError(f"the native engine has no step rule {type(rule).__name__}; use engine='reference'")
+        raise ParameterError(f"the native engine has no step rule {type(rule).__name__}; use engine='reference'")
     return {"rule": name} | dict(zip(("beta1", "beta2", "epsilon"), numbers, strict=True))
 
 
 def _plan(plan: Plan) -> _core.Plan:
+    if LOSSES.get(plan.loss.name) is not type(plan.loss):
+        raise ParameterError(f"the native engine has no loss {type(plan.loss).__name__}; use engine='reference'")
     return _core.Plan(
         layers=_layers(plan.layers, plan.dropout),
         loss=plan.loss.name,
@@ -80,9 +83,15 @@ class NativeSession(Session):
 
 
 class NativeEngine(Engine):
-    """The compiled core, float32 or float64."""
+    """The compiled core, float32 or float64; ParameterError where FALLLINE_ISA names no instruction set."""
 
     name = "native"
+
+    def __init__(self) -> None:
+        try:
+            _core.instruction_set()  # chosen at the first call
+        except ValueError as error:
+            raise ParameterError(str(error)) from None
 
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
         """Begin a descent; see `Engine.session`."""

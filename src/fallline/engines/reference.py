@@ -96,7 +96,7 @@ def dropout_masks(plan: Plan, X: Array, step: int, start: int) -> list[Array] | 
 
 def _shares(weight: Array) -> Array:
     """Each row's share of the batch's weight, shape (n,); zeros where the whole batch weighs nothing."""
-    total = weight.sum()
+    total = float(weight.sum(dtype=np.float64))
     return weight / total if total > 0 else np.zeros_like(weight)
 
 
