@@ -78,7 +78,7 @@ def descend(
     optimizer: StepRule | str = "adam",
     schedule: Schedule | str = "constant",
     batch_size: int | None = 32,
-    epochs: int = 10,
+    epochs: int = 100,
     validation: tuple[npt.ArrayLike, ...] | None = None,
     metrics: str | Sequence[str] | Mapping[str, Metric] = (),
     starts: int = 1,
@@ -110,7 +110,7 @@ def descend(
         What the rule's learning rate is multiplied by as the training goes on; see `fallline.schedules`.
     batch_size : int or None, default 32
         Rows in a batch; None means all rows. The last batch of an epoch takes what is left, and counts for what it is.
-    epochs : int, default 10
+    epochs : int, default 100
         Times that every row is visited.
     validation : (X, y) or (X, y, sample_weight), optional
         Rows to measure on after each epoch.
@@ -349,7 +349,7 @@ class _Descent:
         return "stopped" if stop else "finished"
 
     def _healthy(self, parameters: Array, step: int) -> Array:
-        """Which starts have finite parameters, shape (K,); the others have diverged, if not earlier in the last step."""
+        """Which starts have finite parameters, shape (K,); the others diverged in the last step if not before."""
         finite = np.isfinite(parameters).all(axis=1)
         self.diverged = np.where((self.diverged < 0) & ~finite, step - 1, self.diverged)
         return self.diverged < 0

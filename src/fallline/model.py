@@ -156,7 +156,7 @@ class Model:
 
     def _outputs(self, X: Table | npt.ArrayLike) -> Array:
         """Compute the network's output `(n, n_out)`, block by block, so that memory stays bounded."""
-        rows = inputs_of(X, self.encoder) if isinstance(X, Table) else np.asarray(X)
+        rows = inputs_of(X, self.encoder) if isinstance(X, Table) else np.asarray(_by_name(X, self.encoder))
         if rows.dtype.kind not in "biuf":
             raise DataError(f"inputs must be numbers, not {rows.dtype}")
         network, engine = self.network, as_engine(self.engine)
@@ -214,6 +214,17 @@ def load(path: str | PathLike[str], engine: str = "native") -> Model:
     'species'
     """
     return Model(*model_file.read(path), engine=engine)
+
+
+def _by_name(X: Any, encoder: Encoder) -> Any:
+    """Put a data frame's columns in the encoder's order; anything without named columns stays as it is."""
+    names = getattr(X, "columns", None)
+    if names is None:
+        return X
+    missing = [name for name in encoder.columns if name not in list(names)]
+    if missing:
+        raise DataError(f"missing column {listed(missing)} (columns: {listed(list(map(str, names)))})")
+    return X[list(encoder.columns)]
 
 
 def inputs_of(table: Table, encoder: Encoder) -> npt.NDArray[np.float32]:

@@ -137,8 +137,8 @@ class Network:
     ) -> None:
         sizes = _checked_sizes(layer_sizes)
         n_hidden = len(sizes) - 2
-        if activation is None:
-            raise ParameterError(f"activation is None; choose from {', '.join(sorted(activations.HIDDEN))}")
+        if not isinstance(activation, Sequence):
+            raise ParameterError(f"activation is {activation!r}; choose from {', '.join(sorted(activations.HIDDEN))}")
         names = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
         for name in names if n_hidden else (activation,) if isinstance(activation, str) else ():
             activations.hidden(name)

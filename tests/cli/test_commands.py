@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -212,3 +214,34 @@ def test_a_reader_that_has_seen_enough(run, houses, tmp_path):
     command = f"{sys.executable} -m fallline.cli predict model.fallline many.csv | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("price\n", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_help_is_what_a_bare_call_gives(run, arguments):
+    status, out, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert "train     Train a network on a table" in out
+
+
+def test_an_interrupted_or_unlearned_model_is_not_written(run, monkeypatch):
+    """Ctrl-C before anything is better than the random start: an older model stays whole."""
+    import fallline.descent
+
+    assert run("train", "iris", "--epochs", 3).status == 0
+    before = Path("model.fallline").read_bytes()
+
+    class Pressed:
+        def is_set(self):
+            return True
+
+    @contextmanager
+    def pressed():
+        yield Pressed()
+
+    monkeypatch.setattr(fallline.descent, "ctrl_c", pressed)
+    monkeypatch.setattr(fallline.descent, "SLICE_SECONDS", 0.0)
+    status, out, err = run("train", "iris", "--learning-rate", 1e-30, "--batch-size", 16)
+    assert status == 130
+    assert "not written" in out
+    assert "nothing was learned, so no model was written" in err
+    assert Path("model.fallline").read_bytes() == before

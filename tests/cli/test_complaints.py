@@ -9,7 +9,6 @@ from fallline.cli import output
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("", "missing command; see 'fallline --help'"),
         ("trian", "'trian'"),
         ("train", "missing argument 'DATA'; see 'fallline train --help'"),
         ("train iris --epoch 3", "--epoch"),

@@ -73,7 +73,7 @@ def test_fraction_out_of_range(fraction):
 
 @pytest.mark.parametrize(("y", "task"), [([1], "regression"), (["a", "b"], "classification")])
 def test_too_few_rows(y, task):
-    with pytest.raises(DataError, match=r"^t.csv: no row can be held back"):
+    with pytest.raises(DataError, match=r"^t.csv: too few rows"):
         split(table_of(y), 0.5, 0, task)
 
 

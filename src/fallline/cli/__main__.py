@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # Rich takes longer to import than the help to read
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (train, predict, evaluate, info, datasets):
     app.command()(_command)
@@ -60,7 +61,7 @@ def main() -> int:
 
 def _run() -> int:
     try:
-        status = int(app(prog_name="fallline", standalone_mode=False) or 0)
+        status = int(app(sys.argv[1:] or ["--help"], prog_name="fallline", standalone_mode=False) or 0)
         sys.stdout.flush()
         return status
     except FalllineError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fallline.cli.output import SCORE_NAMES, aligned
+from fallline.cli.output import SCORE_NAMES, aligned, score
 
 
 def evaluate(
@@ -29,5 +29,5 @@ def evaluate(
     if as_json:
         print(to_json({"model": str(model), "data": rows.name, "rows": rows.n_rows, "scores": scores}))
     else:
-        named = [[SCORE_NAMES.get(name, name), f"{value:.6g}"] for name, value in scores.items()]
-        print(aligned([["rows", str(rows.n_rows)], *named]))
+        named = [[SCORE_NAMES.get(name, name), score(name, value)] for name, value in scores.items()]
+        print(aligned([["data", rows.name], ["rows", str(rows.n_rows)], *named]))

@@ -105,6 +105,28 @@ def listed_briefly(names: Iterable[object], most: int = 5) -> str:
     return ", ".join(words[:most]) + more
 
 
+def number(value: float) -> str:
+    """Write a number as people do: four digits that count, no exponent where it can be helped.
+
+    Examples
+    --------
+    >>> number(302612.4), number(0.0812345), number(12.0)
+    ('302,612', '0.08123', '12')
+    """
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
+def score(name: str, value: float) -> str:
+    """Write a score: shares of right answers in per cent.
+
+    Examples
+    --------
+    >>> score("accuracy", 0.97772), score("rmse", 12377.9)
+    ('97.77 %', '12,378')
+    """
+    return f"{100 * value:.2f} %" if name == "accuracy" else number(value)
+
+
 def score_text(scores: Mapping[str, float]) -> str:
     """Put scores into a few words.
 
@@ -113,7 +135,4 @@ def score_text(scores: Mapping[str, float]) -> str:
     >>> score_text({"accuracy": 0.97772, "log_loss": 0.0812345})
     'accuracy 97.77 %, log loss 0.08123'
     """
-    return ", ".join(
-        f"accuracy {100 * value:.2f} %" if name == "accuracy" else f"{SCORE_NAMES.get(name, name)} {value:.4g}"
-        for name, value in scores.items()
-    )
+    return ", ".join(f"{SCORE_NAMES.get(name, name)} {score(name, value)}" for name, value in scores.items())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.output import aligned, check_different, check_writable, complain, listed_briefly, score_text
+from fallline.cli.output import aligned, check_different, check_writable, complain, listed_briefly, number, score_text
 from fallline.cli.settings import parse, setting
+from fallline.errors import ParameterError
 from fallline.params import PARAMS
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def train(
     Some rows are held back and only measured on. Ctrl-C stops the training; the best so far is written, and the exit
     status is 130. If the loss of every start became infinite the last good model is written and the exit status is 1.
     """
+    if not data:
+        raise ParameterError("DATA is empty; name a file or a bundled set")
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
     validation_file = None if _is_number(validation) else validation
     if validation_file is None:
@@ -154,9 +157,12 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
     """Say what came of it, for people."""
     encoder = fitted.model.encoder
     if encoder.classes is None:
-        kind = f"a number, {encoder.target_center:.4g} on average, give or take {encoder.target_scale:.4g}"
+        kind = f"a number, {number(encoder.target_center)} on average, give or take {number(encoder.target_scale)}"
     else:
         kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
+        if encoder.classes.dtype.kind in "if":
+            kind += " (--task regression for a number)"
+    activation = f", {summary['activation']}" if len(summary["layers"]) > 2 else ""
     held_back, epochs = summary["rows_held_back"], summary["epochs"]
     kept = "" if summary["kept_epoch"] == epochs else f", of which epoch {summary['kept_epoch']} was kept"
     losses = [loss for loss in summary["losses"] if loss is not None]
@@ -166,7 +172,7 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
         ["target", f"{encoder.target}: {kind}"],
         [
             "network",
-            f"{'-'.join(map(str, summary['layers']))}, {summary['activation']}, {summary['parameters']} numbers",
+            f"{'-'.join(map(str, summary['layers']))}{activation}, {summary['parameters']:,} numbers",
         ],
         ["rows", f"{summary['rows_trained']} to train on" + (f", {held_back} held back" if held_back else "")],
         ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{starts}"],

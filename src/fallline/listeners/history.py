@@ -39,11 +39,16 @@ class History(Listener):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
 
+    def __repr__(self) -> str:
+        return f"History({len(self.rows)} rows: {', '.join(self.rows[0]) if self.rows else 'none'})"
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, column: str) -> Array:
         """One column as an array of shape `(epochs, starts)`, for example `history["loss"]`."""
+        if self.rows and column not in self.rows[0]:
+            raise ParameterError(f"the history has no {column!r}; it has {', '.join(self.rows[0])}")
         n_starts = 1 + max((row["start"] for row in self.rows), default=0)
         return np.asarray([row[column] for row in self.rows]).reshape(-1, n_starts)
 

@@ -41,21 +41,21 @@ class ProgressBar(Listener):
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
         self._bar = RichProgress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[n_epochs]}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[measured]}"),
-            TextColumn("{task.fields[speed]}"),
+            # a narrow terminal cuts the last column, the measures, and keeps what says how far it is
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[n_epochs]}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=12),
             TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[measured]}", table_column=Column(no_wrap=True, ratio=1)),
+            expand=True,
             console=Console(stderr=True),
             auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task(
-            "", total=progress.n_steps, epoch=0, n_epochs=progress.n_epochs, measured="", speed=""
-        )
+        self._task = self._bar.add_task("", total=progress.n_steps, epoch=0, n_epochs=progress.n_epochs, measured="")
         self._bar.start()
 
     def on_progress(self, progress: Progress) -> None:
@@ -91,8 +91,7 @@ class ProgressBar(Listener):
             self._task,
             completed=progress.step,
             epoch=progress.epoch,
-            measured=self._measured,
-            speed=f"{rate:.3g} epochs/s",
+            measured=self._measured + (f", {rate:.3g} epochs/s" if progress.epoch else ""),
         )
         self._bar.refresh()
 

@@ -71,7 +71,8 @@ def read(
     try:
         return _read_file(Path(source), target, columns, drop)
     except FileNotFoundError:
-        hint = suggestion(label, BUNDLED) or f" (bundled sets: {listed(BUNDLED)})"
+        beside = [str(path) for path in Path(source).parent.glob("*")] if Path(source).parent.is_dir() else []
+        hint = suggestion(label, [*beside, *BUNDLED]) or f" (bundled sets: {listed(BUNDLED)})"
         raise DataError(f"no file {label!r}{hint}") from None
     except OSError as error:
         raise DataError(f"{label}: cannot be read ({error.strerror or error})") from None
