@@ -99,3 +99,14 @@ def test_gradient_of_the_public_function_by_hand() -> None:
         assert g.dW[0].item() == pytest.approx(3.0 + 0.5 * 2)
         assert g.db[0].item() == pytest.approx(1.0)
         assert np.shares_memory(g.block, g.dW[0])
+
+
+@pytest.mark.parametrize("n", [1_000_000, 3_000_000])
+def test_the_gradient_of_millions_of_rows_in_float32(n: int) -> None:
+    """Every row says the same, so the mean is what one row says, however many there are."""
+    import fallline as fl
+
+    X, y = np.full((n, 1), 0.1, dtype=np.float32), np.ones(n, dtype=np.float32)
+    for engine, rtol in (("native", 3e-5), ("reference", 2e-3)):  # the reference leaves the sum to NumPy's BLAS
+        g = fl.gradient(Network([1, 1], parameters=[0.0, 0.0]), X, y, engine=engine)
+        np.testing.assert_allclose(g.block, [-0.2, -2.0], rtol=rtol)

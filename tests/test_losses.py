@@ -1,5 +1,6 @@
 """Losses against scikit-learn and scipy at ordinary points, against their definitions in mpmath at extreme ones."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from mpmath import mp
 from sklearn import metrics as sk
 
 import fallline as fl
+from fallline import gradient
 from fallline.activations import OUTPUTS
 from fallline.engines import Data, Plan
 from fallline.engines.native import NativeEngine
@@ -472,3 +474,14 @@ def test_auto_follows_the_output():
     assert as_loss("auto", "softmax") == CategoricalCrossEntropy()
     given = Huber(3.0)
     assert as_loss(given, "identity") is given
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("z", [8.0, 16.0, 20.0, 40.0])
+def test_confident_rows_of_binary_cross_entropy_keep_their_loss(engine, z):
+    """Right and sure of it: what is left is exp(-z), which a difference of large numbers would lose."""
+    for sign, y in ((1, 1.0), (-1, 0.0)):
+        net = Network([1, 1], output="sigmoid", parameters=[sign, 0.0])
+        g = gradient(net, [[z]], [y], engine=engine)
+        assert g.loss == pytest.approx(math.log1p(math.exp(-z)), rel=1e-5)
+        assert g.db[0][0] == pytest.approx(-sign / (1 + math.exp(z)), rel=1e-5)

@@ -1,6 +1,8 @@
 """Networks: the block and its views, the laws of the random starts, forward by hand, and every message read aloud."""
 
+import copy
 import math
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -337,3 +339,26 @@ def test_input_errors(X, message):
         with pytest.raises(DataError) as raised:
             call(X)
         assert str(raised.value) == message
+
+
+def test_a_network_cannot_be_split_from_its_block():
+    net = Network([2, 3, 1], seed=1)
+    net.W[0] = np.ones((2, 3))
+    net.b[1] -= 5.0
+    assert net.parameters[:6].tolist() == [1] * 6
+    assert net.parameters[-1] == -5
+    net.parameters = np.arange(13)
+    assert net.W[1].ravel().tolist() == [9, 10, 11]
+    with pytest.raises(ParameterError, match=r"parameters has shape \(2,\); this network takes \(13,\)"):
+        net.parameters = [1, 2]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_and_pickles_are_networks_of_their_own(copied):
+    net = Network([2, 3, 1], "gelu", "sigmoid", start="he", seed=4, dtype="float64")
+    other = copied(net)
+    np.testing.assert_array_equal(other.parameters, net.parameters)
+    assert repr(other) == repr(net)
+    assert np.shares_memory(other.W[0], other.parameters)
+    assert not np.shares_memory(other.parameters, net.parameters)
+    np.testing.assert_array_equal(other.restart(2).parameters, net.restart(2).parameters)
