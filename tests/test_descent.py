@@ -223,10 +223,13 @@ def test_ctrl_c_need_not_wait_for_a_long_step(sizes: list[int], n: int, validate
 
 
 def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
+    class Press(fl.Listener):
+        def on_epoch(self, epoch: Epoch) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        run = fl.descend(fl.Network([1, 4, 1]), *wave(), epochs=2000)
+        run = fl.descend(fl.Network([1, 4, 1]), *wave(), epochs=3, callbacks=Press())
         assert run.stop_reason == "finished"
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -9,7 +9,7 @@
 namespace fallline {
 
 int64_t piece_rows(const std::vector<Layer>& layers) {
-  return std::clamp<int64_t>(500'000'000 / n_parameters(layers), 256, 1024);
+  return std::clamp<int64_t>(500'000'000 / n_parameters(layers), 128, 1024);
 }
 
 template <class T>
