@@ -28,7 +28,7 @@ ORDER = [
     ["losses"],
     ["activations", "philox", "interrupt"],
     ["params"],
-    ["errors", "_core"],
+    ["atomic", "errors", "_core"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 CORE = [room for rooms in ORDER[6:] for room in rooms if room != "_core"]

@@ -168,6 +168,10 @@ class Model:
                 encoded = self.encoder.encode_inputs(rows[block] if rows.ndim else rows)
             self._check_finite(encoded, first)
             A[block] = engine.predict(network.layers, network.parameters, encoded.astype(network.dtype, copy=False))
+        finite = np.isfinite(A).all(axis=1)
+        if not finite.all():
+            row, name = int(np.argmin(finite)) + 1, f"{X.name}, " if isinstance(X, Table) else ""
+            raise DataError(f"{name}row {row}: no finite prediction; its numbers are far beyond those trained on")
         return A
 
     def _check_finite(self, encoded: Array, first: int) -> None:

@@ -154,6 +154,8 @@ class Network:
         records = [activations.hidden(name) for name in names] + [activations.output(output)]
         self.layers = tuple(Layer(*pair, record) for pair, record in zip(pairwise(sizes), records, strict=True))
         n_parameters = sum(layer.n_parameters for layer in self.layers)
+        if n_parameters > 2**40:
+            raise ParameterError(f"layer_sizes {list(sizes)} means {n_parameters:,} parameters, more than can be held")
         self._parameters: Array = np.empty(n_parameters, dtype=self.dtype)
         W, b = views(self.layers, self._parameters)
         self.W, self.b = Views(W), Views(b)

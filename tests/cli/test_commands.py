@@ -245,3 +245,67 @@ def test_an_interrupted_or_unlearned_model_is_not_written(run, monkeypatch):
     assert "not written" in out
     assert "nothing was learned, so no model was written" in err
     assert Path("model.fallline").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with names are POSIX")
+def test_nothing_but_a_plain_file_is_written_over(run):
+    os.mkfifo("pipe.csv")
+    assert run("train", "iris", "--epochs", 1).status == 0
+    for arguments in (
+        ["train", "iris", "--out", os.devnull],
+        ["predict", "model.fallline", "iris", "--out", "pipe.csv"],
+    ):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert err.strip().endswith("a device or a pipe; name a file")
+
+
+@pytest.mark.parametrize(
+    "write", [["train", "iris", "--history", "h.csv"], ["predict", "model.fallline", "iris", "--out"]]
+)
+def test_a_full_disk_leaves_the_old_file(run, monkeypatch, write):
+    assert run("train", "iris", "--epochs", 1).status == 0
+    Path("h.csv").write_text("old")
+    Path("p.csv").write_text("old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    if write[0] == "predict":
+        status, _, err = run(*write, "p.csv")
+    else:
+        status, _, err = run(*write, "--epochs", 1)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "No space left on device" in err
+    assert ".csv" in err or "model.fallline" in err
+    assert {Path("h.csv").read_text(), Path("p.csv").read_text()} == {"old"}
+    assert not list(Path().glob(".fallline-*"))
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names there are Unicode")
+def test_a_file_name_that_is_not_unicode(run):
+    name = os.fsdecode(b"lat\xf6.csv")
+    Path(name).write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(20)))
+    assert run("train", name, "--target", "y", "--epochs", 1).status == 0
+    assert "lat" in load("model.fallline").training["table"]
+
+
+def test_numbers_far_beyond_the_training_rows_are_not_predicted(run):
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i / 3}\n" for i in range(40)))
+    Path("far.csv").write_text("x,y\n1,1\n3e38,1\n")
+    assert run("train", "t.csv", "--target", "y", "--epochs", 1).status == 0
+    model = load("model.fallline")
+    model.network.parameters *= 100
+    model.save("model.fallline")
+    for command in ("predict", "evaluate"):
+        status, out, err = run(command, "model.fallline", "far.csv")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "row 2" in err
+
+
+def test_a_half_empty_target_does_not_keep_from_predicting(run):
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i / 3}\n" for i in range(40)))
+    Path("half.csv").write_text("x,y\n1,2\n3,\n")
+    assert run("train", "t.csv", "--target", "y", "--epochs", 1).status == 0
+    assert run("predict", "model.fallline", "half.csv").out.count("\n") == 3

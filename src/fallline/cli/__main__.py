@@ -54,6 +54,12 @@ def main() -> int:
     int
         Exit status.
     """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever called
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter gets an escape
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         return _run()
@@ -66,6 +72,10 @@ def _run() -> int:
         return status
     except FalllineError as error:
         return complain(str(error))
+    except SystemExit as leave:  # Typer's own way to say that Ctrl-C was pressed
+        if leave.code == 130:
+            return complain("interrupted", 130)
+        raise
     except (KeyboardInterrupt, typer.Abort):
         return complain("interrupted", 130)
     except MemoryError as error:

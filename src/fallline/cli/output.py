@@ -48,16 +48,21 @@ def check_writable(option: str, path: Path, endings: tuple[str, ...] = ()) -> No
 
     if endings and path.suffix not in endings:
         raise ParameterError(f"{option} {path}: the name must end in {' or '.join(endings)}")
-    if path.is_dir():
-        raise ParameterError(f"{option} {path}: a directory; name a file")
     try:
+        if path.is_dir():
+            raise ParameterError(f"{option} {path}: a directory; name a file")
+        if path.exists() and not path.is_file():
+            raise ParameterError(f"{option} {path}: a device or a pipe; name a file")
+        if not path.parent.is_dir():
+            raise ParameterError(f"{option} {path}: there is no folder {str(path.parent)!r}")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
         if path.exists():
             with path.open("ab"):
                 pass
-    except OSError as error:
-        raise ParameterError(f"{option} {path}: cannot be written ({error.strerror})") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        why = getattr(error, "strerror", None) or error
+        raise ParameterError(f"{option} {path}: cannot be written ({why})") from None
 
 
 def check_different(paths: Mapping[str, str | Path | None]) -> None:

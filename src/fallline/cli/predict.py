@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallline.atomic import whole_file
 from fallline.cli.output import check_different, check_writable
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def predict(
 ) -> None:
     """Predict each row of a table, as CSV.
 
-        One line for each row of DATA, in its order.
-    The column is called as the target; with --proba there is one for each class, called as the class.
+    One line for each row of DATA, in its order. The column is called as the target; with --proba there is one for each
+    class, called as the class.
     """
     if out is not None:
         check_writable("--out", out, (".csv",))
@@ -35,7 +36,7 @@ def predict(
     from fallline.table import read
 
     trained = load(model)
-    rows = read(data, trained.encoder.target, columns=trained.encoder.columns)
+    rows = read(data, None, columns=trained.encoder.columns)
     if proba:
         names = [] if trained.classes is None else [str(label) for label in trained.classes.tolist()]
         predictions = trained.predict_proba(rows)
@@ -45,11 +46,11 @@ def predict(
         _write(sys.stdout, names, predictions)
         sys.stdout.flush()
     else:
-        with out.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(out) as file:
             _write(file, names, predictions)
 
 
-def _write(file: TextIO, names: list[str], predictions: npt.NDArray[Any]) -> None:
+def _write(file: IO[str], names: list[str], predictions: npt.NDArray[Any]) -> None:
     """Lines of CSV; numbers with the nine digits that tell every float32 from the next."""
     import csv
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from itertools import pairwise
 from os import PathLike
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fallline.atomic import whole_file
 from fallline.errors import FalllineError, ModelFileError
 from fallline.network import Network
 from fallline.table import Encoder
@@ -67,7 +67,9 @@ def write(path: str | PathLike[str], encoder: Encoder, network: Network, trainin
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.tensors().items()}
     for layer, (W, b) in enumerate(zip(network.W, network.b, strict=True)):
         tensors |= {f"W.{layer}": W, f"b.{layer}": b}
-    _write_atomically(Path(os.path.realpath(path)), save(tensors, {KEY: to_json(header)}))
+    data = save(tensors, {KEY: to_json(header)})
+    with whole_file(path, binary=True) as file:
+        file.write(data)
 
 
 def read(path: str | PathLike[str]) -> tuple[Encoder, Network, dict[str, Any]]:
@@ -102,7 +104,7 @@ def read(path: str | PathLike[str]) -> tuple[Encoder, Network, dict[str, Any]]:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text of plain values and NumPy numbers; NaN and infinity become null.
+    """JSON text of plain values and NumPy numbers; NaN and infinity become null, what is no Unicode an escape.
 
     Examples
     --------
@@ -119,6 +121,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, str):  # a file name that is not UTF-8 holds lone surrogates
+        return value.encode("utf-8", "backslashreplace").decode()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -128,18 +132,6 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     every = math.ceil(len(rows) / MOST_HISTORY_ROWS) or 1
     kept = {*epochs[::every], *epochs[-1:]}
     return [row for row in rows if row["epoch"] in kept]
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _contents(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:

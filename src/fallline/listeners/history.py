@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fallline.atomic import whole_file
 from fallline.errors import ParameterError
 from fallline.listeners.listener import Epoch, Listener
 
@@ -62,9 +63,10 @@ class History(Listener):
         """
         path = Path(path)
         if path.suffix == ".json":
-            path.write_text(json.dumps(_finite(self.rows), indent=1) + "\n", encoding="utf-8")
+            with whole_file(path) as file:
+                file.write(json.dumps(_finite(self.rows), indent=1) + "\n")
         elif path.suffix == ".csv":
-            with path.open("w", newline="", encoding="utf-8") as file:
+            with whole_file(path) as file:
                 writer = csv.DictWriter(file, list(self.rows[0]) if self.rows else ["epoch"])
                 writer.writeheader()
                 writer.writerows(self.rows)
