@@ -55,7 +55,7 @@ def test_values_take_their_type(name, value, meant):
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("hidden", (8, 0), "hidden is (8, 0); it must be whole numbers, 1 or more"),
+        ("hidden", (8, 0), "hidden is (8, 0); it must be whole numbers from 1 to 10,000,000"),
         ("hidden", 8, "hidden is 8"),
         ("hidden", "8", "hidden is '8'"),
         ("hidden", (8, 1.5), "hidden is (8, 1.5)"),

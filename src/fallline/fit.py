@@ -103,7 +103,7 @@ def fit(
     checked = params.check(settings)
     if table.y is None:
         raise DataError(f"{table.name}: there is no target to learn")
-    task = guess_task(table.y) if checked["task"] == "auto" else checked["task"]
+    task = _guess(table, table.y) if checked["task"] == "auto" else checked["task"]
     train_rows, held_back_rows = np.arange(table.n_rows), np.arange(0)
     train, held_back = table, validation_table
     if held_back is not None:
@@ -164,6 +164,27 @@ def fit(
 
 # Settings that a descent takes by the same names.
 _PASSED_ON = ("schedule", "batch_size", "epochs", "starts", "seed", "l1", "l2", "dropout", "clip_norm", "engine")
+
+
+def _guess(table: Table, y: Array) -> str:
+    """The task that the targets suggest; a column of numbers with a few words in it is a mistake, not classes."""
+    if y.dtype.kind == "U":
+        words = [row for row, value in enumerate(y.tolist()) if not _is_number(value)]
+        if 2 * len(words) < len(y):
+            row = words[0] if words else 0
+            raise DataError(
+                f"{table.name}: target {table.target!r} is {y[row]!r} in row {row + 1}, but mostly numbers; mend it, or set "
+                "the task to classification"
+            )
+    return guess_task(y)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _loss(settings: Mapping[str, Any], task: str) -> losses.Loss:

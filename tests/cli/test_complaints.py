@@ -17,7 +17,7 @@ from fallline.cli import output
         ("train iris --epochs many", "epochs is 'many'; it must be a whole number, 1 or more, or 'auto'"),
         ("train iris --epochs 0", "epochs is 0; it must be a whole number, 1 or more, or 'auto'"),
         ("train iris --batch-size 1.5", "batch_size is '1.5'"),
-        ("train iris --hidden 8,x", "hidden is '8,x'; it must be whole numbers, 1 or more, such as 256,256"),
+        ("train iris --hidden 8,x", "hidden is '8,x'; it must be whole numbers from 1 to 10,000,000, such as 256,256"),
         ("train iris --hidden 8,0", "hidden is (8, 0)"),
         ("train iris --learning-rate nan", "learning_rate is nan; it must be a positive number"),
         ("train iris --dropout 1", "dropout is 1.0; it must be at least 0 and below 1"),
