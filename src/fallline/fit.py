@@ -173,7 +173,7 @@ def _guess(table: Table, y: Array) -> str:
         if 2 * len(words) < len(y):
             row = words[0] if words else 0
             raise DataError(
-                f"{table.name}: target {table.target!r} is {y[row]!r} in row {row + 1}, but mostly numbers; mend it, or set "
+                f"{table.name}: target {table.target!r} is {str(y[row])!r} in row {row + 1}, but mostly numbers; mend it, or set "
                 "the task to classification"
             )
     return guess_task(y)

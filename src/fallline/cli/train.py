@@ -160,7 +160,7 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
         kind = f"a number, {number(encoder.target_center)} on average, give or take {number(encoder.target_scale)}"
     else:
         kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
-        if encoder.classes.dtype.kind in "if":
+        if encoder.classes.dtype.kind in "if" and len(encoder.classes) > 10:
             kind += " (--task regression for a number)"
     activation = f", {summary['activation']}" if len(summary["layers"]) > 2 else ""
     held_back, epochs = summary["rows_held_back"], summary["epochs"]
