@@ -172,6 +172,20 @@ def test_a_later_divergence_keeps_the_best_epoch(engine: str) -> None:
     assert np.mean((run.network(wave()[0])[:, 0] - wave()[1]) ** 2) < 0.2
 
 
+class PressCtrlC(fl.Listener):
+    """Some seconds into the descent, and not before it listens."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.pressed = seconds, 0.0
+
+    def on_begin(self, progress: Progress) -> None:
+        threading.Timer(self.seconds, self.press).start()
+
+    def press(self) -> None:
+        self.pressed = time.perf_counter()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 @both_engines
 @pytest.mark.parametrize("validated", [True, False])
 def test_ctrl_c_ends_the_descent_soon_and_keeps_the_best(engine: str, validated: bool) -> None:
@@ -179,16 +193,9 @@ def test_ctrl_c_ends_the_descent_soon_and_keeps_the_best(engine: str, validated:
     X, y = rng.normal(size=(20_000, 50)), rng.normal(size=20_000)
     validation = (X[:500], y[:500]) if validated else None
     net = fl.Network([50, 64, 64, 1], seed=1)
-    pressed: list[float] = []
-
-    def press() -> None:
-        pressed.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(0.6, press)
-    timer.start()
-    run = fl.descend(net, X, y, epochs=10_000, validation=validation, engine=engine)
-    late = time.perf_counter() - pressed[0]
+    press = PressCtrlC(0.6)
+    run = fl.descend(net, X, y, epochs=10_000, validation=validation, callbacks=press, engine=engine)
+    late = time.perf_counter() - press.pressed
     assert run.stop_reason == "interrupted"
     assert late < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -209,16 +216,12 @@ def test_ctrl_c_need_not_wait_for_a_long_step(sizes: list[int], n: int, validate
     validation = (
         (rng.random((60_000, sizes[0]), dtype=np.float32), np.zeros((60_000, sizes[-1]))) if validated else None
     )
-    pressed: list[float] = []
-
-    def press() -> None:
-        pressed.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Timer(0.7, press).start()
-    run = fl.descend(fl.Network(sizes), X, y, batch_size=None, epochs=50, validation=validation, starts=2)
+    press = PressCtrlC(0.5)
+    settings: dict[str, Any] = {"batch_size": None, "epochs": 50, "starts": 2, "callbacks": press}
+    run = fl.descend(fl.Network(sizes), X, y, validation=validation, **settings)
+    late = time.perf_counter() - press.pressed
     assert run.stop_reason == "interrupted"
-    assert time.perf_counter() - pressed[0] < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
+    assert late < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
     assert np.isfinite(run.network.parameters).all()
 
 

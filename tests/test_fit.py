@@ -153,3 +153,15 @@ def test_the_same_seed_gives_the_same_bits():
     a, b, c = (fit(load_bundled("wine"), {"epochs": 3, "seed": seed}).model.network.parameters for seed in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
+
+
+def test_numbers_with_a_few_words_among_them_are_no_classes():
+    y = np.arange(40).astype(str)
+    y[7] = "n/a"
+    table = Table("t.csv", np.zeros((40, 1), np.float32), y, ("x",), "price")
+    with pytest.raises(
+        DataError, match=r"^t.csv: target 'price' is 'n/a' in row 8, but mostly numbers; mend it, or set"
+    ):
+        fit(table)
+    with pytest.raises(DataError, match="has 40 different values in 40 rows, too many for classes"):
+        fit(table, {"task": "classification"})

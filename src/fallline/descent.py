@@ -280,10 +280,10 @@ class _Descent:
     def run(self) -> Run:
         """Epoch after epoch until something ends it."""
         session = self.engine.session(self.plan, self.latest.parameters, self.data)
-        self._tell("on_begin", self._progress(0, np.full(len(self.networks), np.nan)))
         reason = "failed"
         try:
             with ctrl_c() as self.interrupted:
+                self._tell("on_begin", self._progress(0, np.full(len(self.networks), np.nan)))
                 for epoch in range(1, self.epochs + 1):
                     reason = self._epoch(session, epoch)
                     if reason != "finished":

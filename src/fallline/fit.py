@@ -18,7 +18,8 @@ from fallline.listeners import EarlyStopping, Listener
 from fallline.model import Model, inputs_of
 from fallline.network import Network
 from fallline.recipes import RECIPES
-from fallline.table import Encoder, Table, guess_task, split
+from fallline.table import Encoder, Table, Task, guess_task, split
+from fallline.table.number import as_number
 
 Array = npt.NDArray[Any]
 
@@ -103,7 +104,7 @@ def fit(
     checked = params.check(settings)
     if table.y is None:
         raise DataError(f"{table.name}: there is no target to learn")
-    task = _guess(table, table.y) if checked["task"] == "auto" else checked["task"]
+    task: Task = _guess(table, table.y) if checked["task"] == "auto" else checked["task"]
     train_rows, held_back_rows = np.arange(table.n_rows), np.arange(0)
     train, held_back = table, validation_table
     if held_back is not None:
@@ -166,25 +167,18 @@ def fit(
 _PASSED_ON = ("schedule", "batch_size", "epochs", "starts", "seed", "l1", "l2", "dropout", "clip_norm", "engine")
 
 
-def _guess(table: Table, y: Array) -> str:
+def _guess(table: Table, y: Array) -> Task:
     """The task that the targets suggest; a column of numbers with a few words in it is a mistake, not classes."""
     if y.dtype.kind == "U":
-        words = [row for row, value in enumerate(y.tolist()) if not _is_number(value)]
+        words = [row for row, value in enumerate(y.tolist()) if as_number(value) is None]
         if 2 * len(words) < len(y):
             row = words[0] if words else 0
+            value = f"{str(y[row])!r} in row {row + 1}"
             raise DataError(
-                f"{table.name}: target {table.target!r} is {str(y[row])!r} in row {row + 1}, but mostly numbers; mend it, or set "
-                "the task to classification"
+                f"{table.name}: target {table.target!r} is {value}, but mostly numbers; mend it, or set the task to "
+                "classification"
             )
     return guess_task(y)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _loss(settings: Mapping[str, Any], task: str) -> losses.Loss:

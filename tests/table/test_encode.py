@@ -156,11 +156,13 @@ def test_labels_from_another_file_may_have_another_type(trained, given, codes):
 @pytest.mark.parametrize(
     ("trained", "given", "message"),
     [
-        (["a", "b"], ["a", "zz"], "target 'y': the training rows have no label 'zz' (labels: 'a', 'b')"),
-        (["a", "b"], ["A"], "target 'y': the training rows have no label 'A'"),
-        ([0, 1], [1, 2], "target 'y': the training rows have no label 2 (labels: '0', '1')"),
-        ([0, 1], [-1], "target 'y': the training rows have no label -1"),
-        ([0.5, 1], ["a"], "target 'y': regression needs numbers, not 'a'"),
+        (["a", "b"], ["a", "zz"], "target 'y', row 2: the training rows have no label 'zz' (labels: 'a', 'b')"),
+        (["a", "b"], ["A"], "target 'y', row 1: the training rows have no label 'A'"),
+        ([0, 1], [1, 2], "target 'y', row 2: the training rows have no label 2 (labels: '0', '1')"),
+        ([0, 1], [-1], "target 'y', row 1: the training rows have no label -1"),
+        ([0.5, 1], ["a"], "target 'y', row 1: regression needs numbers, not 'a'"),
+        ([0.5, 1], ["3", "oops"], "target 'y', row 2: regression needs numbers, not 'oops'"),
+        ([0.5, 1], ["3", "1_000"], "target 'y', row 2: regression needs numbers, not '1_000'"),
     ],
 )
 def test_targets_that_do_not_fit(trained, given, message):
@@ -175,8 +177,8 @@ def test_targets_that_do_not_fit(trained, given, message):
     [
         (table_of([[1], [2]], ["a", "a"]), None, "t.csv: the target 'y' has one class only: 'a'"),
         (table_of([[1], [2]], [3, 3]), None, "t.csv: the target 'y' has one class only: 3"),
-        (table_of([[1]], ["a"]), None, "t.csv: at least 2 rows are needed to learn from, not 1"),
-        (table_of([[1], [2]], ["a", "b"]), "regression", "target 'y': regression needs numbers, not 'a'"),
+        (table_of([[1]], ["a"]), None, "t.csv: at least 2 rows are needed to learn from, not 1 (rows held"),
+        (table_of([[1], [2]], ["3", "a"]), "regression", "target 'y': regression needs numbers, not 'a'"),
         (table_of([[1], [2]], [1e300, -1e300]), "regression", "t.csv: the numbers in the target 'y' are too large"),
         (Table("t.csv", np.eye(2, dtype=np.float32), None, ("a", "b"), None), None, "t.csv: there is no target to"),
     ],

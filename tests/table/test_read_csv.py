@@ -100,11 +100,23 @@ def test_targets_are_numbers_if_all_are_else_labels(save, cells, expected, kind)
         (b"a,b,a,y\n1,2,3,4\n", "t.csv, line 1: the column name 'a' occurs 2 times"),
         (b"a,y\n1,2\n\xff,2\n", "t.csv, line 3: byte 0xff is not UTF-8 text"),
         (b"a\xe9,y\n1,2\n", "t.csv, line 1: byte 0xe9 is not UTF-8 text"),
-        ("a,y\n1,2\n".encode("utf-16"), "t.csv, line 1: byte 0xff is not UTF-8 text"),
-        (b'a,y\n1,2\n"3,4\n5,6\n', "t.csv, line 3: not valid CSV"),
-        (b'a,y\n1,2\n"3"x,4\n5,6\n', "t.csv, line 3: not valid CSV"),
-        (b'a,y\n1,2\n5" x,2\n3,4\n', "t.csv, line 3"),  # which of two messages depends on Polars
-        (b"a,y\r1,2\r3,4\r", "t.csv: cannot be read as CSV"),
+        ("a,y\n1,2\n".encode("utf-16"), "t.csv, line 1: a NUL byte, it looks like UTF-16; save it as UTF-8"),
+        ("a,y\n1,2\n".encode("utf-16-le"), "t.csv, line 1: a NUL byte, it looks like UTF-16; save it as UTF-8"),
+        (b'a,y\n1,2\n"3,4\n5,6\n', "t.csv, line 3: a stray quote mark"),
+        (b'a,y\n1,2\n"3"x,4\n5,6\n', "t.csv, line 3: a stray quote mark"),
+        (b'a,y\n1,2\n5" x,2\n3,4\n', "t.csv, line 3: a stray quote mark"),
+        (b'x,size"\n1,a\n2,6"\n3,c\n', "t.csv, line 1: a stray quote mark; quote the whole field and double each"),
+        (b'x,y\n1,a\n2,6"\n3,"c"\n4,d"\n', "t.csv, line 3: a stray quote mark"),
+        (b'0,"a,b",5"\n1,"","q" r\n2,p "q","ok"\n3,"q" r,5"', "t.csv, line 1: a stray quote mark"),
+        (b'y,a\n"p\nq",1\nr,2"\n', "t.csv, line 4: a stray quote mark"),
+        (b'a"a\nb"\n1\r\n\r\n" "\n', "t.csv, line 1: a stray quote mark"),
+        (b"a\r\r\n\n1\n2\n", "t.csv, line 1: mixed line ends"),
+        (b"a,y\r\n1,2\r3,4\r\n", "t.csv, line 2: mixed line ends"),
+        (b"a,y\r\r\n1,2\r\r\n\r\r\n", "t.csv, line 1: mixed line ends"),
+        (b"a,y\n1_000,2\n", "t.csv, line 2, column 'a': '1_000' is not a number"),
+        ("a,y\n\u0663,2\n".encode(), "t.csv, line 2, column 'a': '\u0663' is not a number"),
+        ("a,y\n\uff13,2\n".encode(), "t.csv, line 2, column 'a': '\uff13' is not a number"),
+        (b"a,y\r1,2\r3,4\r", "t.csv, line 1: old Mac line ends"),
         (b"y\n1\n2\n", "t.csv: no input column is left"),
     ],
 )
@@ -166,6 +178,12 @@ class TestForPrediction:
         assert read(path, "y", ["a"]).y.tolist() == [7]
         assert read(path, "z", ["a"]).y is None
 
+    def test_the_target_is_not_looked_at_unless_asked_for(self, save):
+        path = save("y,a\n,1\n5,2\n")
+        assert read(path, None, ["a"]).X.tolist() == [[1.0], [2.0]]
+        with pytest.raises(DataError, match="line 2, column 'y': the value is missing"):
+            read(path, "y", ["a"])
+
     def test_all_missing_columns_are_named(self, save):
         wanted = ["a", *(f"m{i}" for i in range(25))]
         with pytest.raises(DataError, match=r"t.csv: missing 25 columns 'm0', .*'m24' \(columns: 'y', 'a'\)"):
@@ -197,6 +215,34 @@ def test_sources_that_cannot_be_read(save, source, message):
     with pytest.raises(DataError) as caught:
         read(source, "y")
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quotes_that_are_well_placed(save, end):
+    lines = ['\ufeff"a,b";"5"" pipe";y', '"1";"";"x ""y"""', "", '2;3;"p', 'q;"', '4;"5";""""']
+    table = read(save(end.join(lines)), "y", columns=["a,b"])
+    assert table.columns == ("a,b",)
+    assert table.X.tolist() == [[1.0], [2.0], [4.0]]
+    assert table.y.tolist() == ['x "y"', f"p{end}q;", '"']
+
+
+FIELDS = st.text(st.sampled_from('a, ;"\n'), max_size=5).map(lambda text: f"x{text}x")
+
+
+@AS_FUNCTION
+@given(labels=st.lists(FIELDS, min_size=1, max_size=6))
+def test_what_python_writes_is_read_back(save, labels):
+    text = io.StringIO()
+    csv.writer(text).writerows([("a", "y"), *enumerate(labels)])
+    assert read(save(text.getvalue()), "y").y.tolist() == labels
+
+
+def test_a_very_long_header(save):
+    names = [f"a_rather_long_name_{j}" for j in range(20_000)]
+    table = read(save(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n"), names[-1])
+    assert table.columns == tuple(names[:-1])
+    with pytest.raises(DataError, match=r"line 1: not valid CSV \(field larger"):
+        read(save("a" * 140_000 + ",y\n1,2\n"), "y")
 
 
 @AS_FUNCTION

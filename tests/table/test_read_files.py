@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,11 @@ def idx(array, *, kind=8):
     return struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
+def header(*shape):
+    return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
+
+
+MAX = 2**32 - 1
 IMAGES = np.arange(12).reshape(2, 2, 3) * 20
 LABELS = np.array([7, 3])
 
@@ -237,8 +243,34 @@ class TestIdx:
             (b"", idx(LABELS), "a-images-idx3-ubyte: not an IDX file of unsigned bytes"),
             (idx(IMAGES, kind=9), idx(LABELS), "a-images-idx3-ubyte: not an IDX file of unsigned bytes"),
             (idx(IMAGES)[:10], idx(LABELS), "a-images-idx3-ubyte: not an IDX file of unsigned bytes"),
-            (idx(IMAGES)[:-1], idx(LABELS), "a-images-idx3-ubyte: 12 bytes are needed for shape (2, 2, 3), it has 11"),
-            (idx(LABELS), idx(LABELS), "a-images-idx3-ubyte: images are needed, (n, height, width) bytes, not an"),
+            (
+                idx(IMAGES)[:-1],
+                idx(LABELS),
+                "a-images-idx3-ubyte: 12 bytes are needed for shape (2, 2, 3), it has fewer",
+            ),
+            (
+                idx(IMAGES) + b"x",
+                idx(LABELS),
+                "a-images-idx3-ubyte: 12 bytes are needed for shape (2, 2, 3), it has more",
+            ),
+            (
+                idx(np.ones((1,) * 4)),
+                idx(LABELS),
+                "a-images-idx3-ubyte: an array of 3 axes (n, height, width) is needed",
+            ),
+            (bytes((0, 0, 8, 70)) + bytes(280), idx(LABELS), "a-images-idx3-ubyte: an array of 3 axes (n, height, wi"),
+            (header(0, MAX, MAX), idx(LABELS), "a-images-idx3-ubyte: it is empty, its shape is (0, 4294967295, 42"),
+            (header(1, MAX, MAX), idx(LABELS), "a-images-idx3-ubyte: 18446744065119617025 bytes are needed for"),
+            (
+                gzip.compress(header(1, MAX, MAX)),
+                idx(LABELS),
+                "a-images-idx3-ubyte: 18446744065119617025 bytes are needed for",
+            ),
+            (
+                idx(LABELS),
+                idx(LABELS),
+                "a-images-idx3-ubyte: an array of 3 axes (n, height, width) is needed, not of 1",
+            ),
             (gzip.compress(idx(IMAGES))[:-9], idx(LABELS), "a-images-idx3-ubyte: the gzip file is broken"),
             (idx(IMAGES), idx(np.ones(3)), "a-labels-idx1-ubyte: 2 labels are needed, one an image, not an array"),
         ],
@@ -249,6 +281,16 @@ class TestIdx:
         with pytest.raises(DataError) as caught:
             read("a-images-idx3-ubyte")
         assert str(caught.value).startswith(message)
+
+    def test_a_gzip_bomb_is_not_unpacked(self):
+        Path("a-images-idx3-ubyte.gz").write_bytes(gzip.compress(header(1, 2, 3) + bytes(100_000_000), 9))
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match=r"6 bytes are needed for shape \(1, 2, 3\), it has more$"):
+                read("a-images-idx3-ubyte.gz")
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
 
     @pytest.mark.skipif(not MNIST.exists(), reason="needs ../shared/data/mnist")
     def test_mnist(self):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +12,15 @@ from fallline.errors import DataError
 from fallline.table.names import listed
 from fallline.table.table import Table, Targets
 
-# What NumPy, zipfile and zlib raise for bytes that are not theirs.
-BROKEN = (ValueError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
-
-def read_npz(path: Path) -> Table:
+def read_npz(path: Path, with_targets: bool = True) -> Table:
     """Read the arrays `X` (or the only matrix, whatever its name) and `y` of an NPZ file.
 
     Parameters
     ----------
     path : Path
+    with_targets : bool
+        Whether to read `y`, where it is.
 
     Returns
     -------
@@ -35,17 +32,31 @@ def read_npz(path: Path) -> Table:
     DataError
         For a file that is no NPZ, and for arrays that are missing, do not fit together or are no finite numbers.
     """
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            alone = isinstance(loaded, np.ndarray)
-            arrays = {"X": loaded} if alone else {name: loaded[name] for name in loaded.files}
-    except BROKEN as error:
-        raise DataError(f"{path}: cannot be read as NPZ ({str(error).splitlines()[0]})") from None
+    with path.open("rb") as file:
+        try:
+            arrays = _load(file)
+        except MemoryError:
+            raise
+        except Exception as error:  # NumPy and the modules under it raise nearly anything for bytes not theirs
+            raise DataError(f"{path}: cannot be read as NPZ ({_reason(error)})") from None
     X = _matrix(arrays, path)
-    if "y" not in arrays:
+    if "y" not in arrays or not with_targets:
         return Table(str(path), X, None, _names(X), None)
     return Table(str(path), X, _targets(arrays["y"], len(X), path), _names(X), "y")
+
+
+def _load(file: IO[bytes]) -> dict[str, npt.NDArray[Any]]:
+    """Load the arrays X and y, or all where there is no X."""
+    loaded = np.load(file, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return {"X": loaded}
+    wanted = [name for name in loaded.files if name in ("X", "y") or "X" not in loaded.files]
+    return {name: array for name in wanted if isinstance(array := loaded[name], np.ndarray)}
+
+
+def _reason(error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "plain arrays of numbers or text are needed" if "pickle" in reason else reason
 
 
 def _names(X: npt.NDArray[Any]) -> tuple[str, ...]:
@@ -74,13 +85,30 @@ def _targets(raw: npt.NDArray[Any], n: int, path: Path) -> Targets:
         raise DataError(f"{path}, array 'y': {n} numbers or labels are needed, not {_kind(raw)}")
     y = raw.ravel()
     if y.dtype.kind in "iu":
-        return y.astype(np.int64)
+        whole = y.astype(np.int64)
+        wrapped = (y > 0) & (whole < 0)
+        if wrapped.any():
+            row = int(wrapped.argmax())
+            raise DataError(f"{path}, y[{row}]: {y[row]} does not fit into 64 bits with a sign")
+        return whole
     if y.dtype.kind == "f":
         y = y.astype(np.float64)
         if not np.isfinite(y).all():
             row = int(np.isfinite(y).argmin())
             raise DataError(f"{path}, y[{row}]: {y[row]} is not a finite number")
+    if y.dtype.kind == "U":
+        row = next((row for row in range(n) if not _is_text(y, row)), n)
+        if row < n:
+            raise DataError(f"{path}, y[{row}]: the label has a character that no text file can hold; replace it")
     return y
+
+
+def _is_text(y: npt.NDArray[Any], row: int) -> bool:
+    """Whether a label is free of NUL, of half a surrogate pair and of what is beyond Unicode."""
+    try:
+        return b"\0" not in str(y[row]).encode()
+    except ValueError:
+        return False
 
 
 def _kind(array: npt.NDArray[Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -40,7 +42,10 @@ def read_delimited(data: bytes, label: str, separators: str = ",;\t") -> tuple[p
     """
     import polars as pl
 
+    if b"\0" in data:
+        raise DataError(f"{label}, {_line(data, data.index(0))}: a NUL byte, it looks like UTF-16; save it as UTF-8")
     separator = _guess_separator(data, label, separators)
+    _check_quotes_and_line_ends(data, label, separator)
     first_line, header = next(_filled(data, label, separator))
     columns = [name.strip() or f"column_{i}" for i, name in enumerate(header, start=1)]
     for name, count in Counter(columns).items():
@@ -51,13 +56,15 @@ def read_delimited(data: bytes, label: str, separators: str = ",;\t") -> tuple[p
         frame.columns = columns
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _check_widths(data, label, separator, len(columns))
-        _check_quotes(data, label, separator)
         raise DataError(f"{label}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
-    # Polars fills a short row, and a blank line, with nulls: only then is it worth looking at every line.
-    if frame.height and frame[:, -1].null_count():
+    # Polars fills a short row, and a blank line, with nulls: only then, or with quotes, look at every line.
+    if b'"' in data or (frame.height and frame[:, -1].null_count()):
         _check_widths(data, label, separator, len(columns))
         filled = [bool(fields) for _, fields in _records(data, label, separator)]
-        frame = frame.filter(filled[filled.index(True) + 1 :])
+        filled = filled[filled.index(True) + 1 :]
+        if len(filled) != frame.height:
+            raise DataError(f"{label}: {frame.height} or {len(filled)} rows; check its quote marks and line ends")
+        frame = frame.filter(filled)
 
     def where(row: int) -> str:
         line, _ = next(islice(_filled(data, label, separator), row + 1, None))
@@ -73,7 +80,7 @@ def _guess_separator(data: bytes, label: str, separators: str) -> str:
         raise _not_utf8(data, label) from None
     if not first:
         raise DataError(f"{label}: the file is empty")
-    return max(separators, key=lambda separator: len(next(csv.reader([first], delimiter=separator))))
+    return max(separators, key=re.sub('"[^"]*"', "", first).count)
 
 
 def _text(data: bytes) -> io.TextIOWrapper:
@@ -104,16 +111,34 @@ def _check_widths(data: bytes, label: str, separator: str, width: int) -> None:
             raise DataError(f"{label}, line {line}: {len(fields)} fields where the first line has {width}")
 
 
-def _check_quotes(data: bytes, label: str, separator: str) -> None:
-    for line, fields in _filled(data, label, separator):
-        if "".join(fields).count('"') % 2:
-            raise DataError(f"{label}, line {line}: a stray quote mark; quote the whole field and double the mark")
+def _check_quotes_and_line_ends(data: bytes, label: str, separator: str) -> None:
+    """Refuse what Polars and others read each in its own way, down to losing rows."""
+    if b'"' not in data and b"\r" not in data:
+        return
+    data = data.removeprefix(codecs.BOM_UTF8)
+    quoted_field = rf'(?<![^{separator}\n])"[^"]*(?:""[^"]*)*"(?![^{separator}\r\n])'
+    tokens = re.finditer(rf'{quoted_field}|"|\r(?!\n)'.encode(), data)
+    stray = next((token for token in tokens if len(token[0]) == 1), None)
+    if stray is None:
+        return
+    if stray[0] == b'"':
+        complaint = "a stray quote mark; quote the whole field and double each mark within"
+    elif b"\n" in data:
+        complaint = "mixed line ends, a carriage return without a line feed; save it with one kind of line ends"
+    else:
+        complaint = "old Mac line ends (carriage returns only); save it with line feeds"
+    raise DataError(f"{label}, {_line(data, stray.start())}: {complaint}")
+
+
+def _line(data: bytes, position: int) -> str:
+    newlines = data.count(b"\n", 0, position)
+    return f"line {newlines + 1}"
 
 
 def _not_utf8(data: bytes, label: str) -> DataError:
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        return DataError(f"{label}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8 text, save it as UTF-8")
+        place = f"{label}, {_line(data, error.start)}"
+        return DataError(f"{place}: byte 0x{data[error.start]:02x} is not UTF-8 text, save it as UTF-8")
     raise AssertionError("only called for data that do not decode")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError
 from fallline.table.names import listed
+from fallline.table.number import as_number
 from fallline.table.table import Table, Targets, Task
 
 MOST_CLASSES_IN_NUMBERS = 20
@@ -104,7 +105,8 @@ class Encoder:
         if table.y is None or table.target is None:
             raise DataError(f"{table.name}: there is no target to learn")
         if table.n_rows < 2:
-            raise DataError(f"{table.name}: at least 2 rows are needed to learn from, not {table.n_rows}")
+            needed = f"at least 2 rows are needed to learn from, not {table.n_rows}"
+            raise DataError(f"{table.name}: {needed} (rows held back do not count)")
         task = task or guess_task(table.y)
         if task not in get_args(Task):
             raise ParameterError(f"unknown task {task!r}, it is 'classification' or 'regression'")
@@ -118,7 +120,7 @@ class Encoder:
             if len(classes) == 1:
                 raise DataError(f"{table.name}: the target {table.target!r} has one class only: {classes[0].item()!r}")
         else:
-            column = _numbers(table.y, table.target)[:, np.newaxis]
+            column = _numbers(table.y, table.target, count=False)[:, np.newaxis]
             target_center, target_scale = (float(moment[0]) for moment in _center_and_scale(column))
             if not np.isfinite(target_scale):
                 raise DataError(f"{table.name}: the numbers in the target {table.target!r} are too large")
@@ -188,7 +190,7 @@ class Encoder:
             For a label that the training rows did not have, or text where numbers are learned.
         """
         if self.classes is None:
-            standardised = (_numbers(y, self.target) - self.target_center) / self.target_scale
+            standardised = (_numbers(y, self.target, count=True) - self.target_center) / self.target_scale
             return standardised.astype(np.float32)[:, np.newaxis]
         classes = self.classes
         if "U" in (classes.dtype.kind, y.dtype.kind):
@@ -199,8 +201,9 @@ class Encoder:
         unseen = classes[codes] != y
         if unseen.any():
             known = listed(map(str, classes))
-            label = y[unseen][0].item()
-            raise DataError(f"target {self.target!r}: the training rows have no label {label!r} (labels: {known})")
+            row = int(unseen.argmax())
+            what = f"the training rows have no label {y[row].item()!r}"
+            raise DataError(f"target {self.target!r}, row {row + 1}: {what} (labels: {known})")
         return codes.astype(np.int64)
 
     def decode_target(self, A: npt.NDArray[Any]) -> Targets:
@@ -292,7 +295,10 @@ def _center_and_scale(X: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt
     return np.where(constant, X[0], center), np.where(constant, 1.0, np.maximum(scale, smallest))
 
 
-def _numbers(y: Targets, target: str) -> npt.NDArray[np.float64]:
+def _numbers(y: Targets, target: str, *, count: bool) -> npt.NDArray[np.float64]:
+    """Targets as numbers; a complaint counts the rows only where none have been held back."""
     if y.dtype.kind not in "biuf":
-        raise DataError(f"target {target!r}: regression needs numbers, not {y[0].item()!r}")
+        row = next((i for i, label in enumerate(y.tolist()) if as_number(label) is None), 0)
+        place = f"target {target!r}, row {row + 1}" if count else f"target {target!r}"
+        raise DataError(f"{place}: regression needs numbers, not {y[row].item()!r}")
     return y.astype(np.float64)

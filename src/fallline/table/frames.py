@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fallline.errors import DataError
 from fallline.table.names import check_known, choose_inputs, listed
+from fallline.table.number import as_number
 from fallline.table.table import Table, Targets
 
 if TYPE_CHECKING:
@@ -96,13 +97,19 @@ def _targets(series: pl.Series, label: str, place: Callable[[int, str], str]) ->
     _refuse(series, series.is_null().to_numpy(), place)
     if series.dtype == pl.Boolean:
         return series.to_numpy()
-    whole_first = (pl.Float64,) if series.dtype.is_float() or series.dtype.is_decimal() else (pl.Int64, pl.Float64)
+    if series.dtype.is_integer():
+        whole = series.cast(pl.Int64, strict=False)
+        _refuse(series, whole.is_null().to_numpy(), place, "{!r} does not fit into 64 bits with a sign")
+        return np.array(whole.to_numpy())
+    whole_first = (pl.Int64, pl.Float64) if series.dtype == pl.String else (pl.Float64,)
     for dtype in whole_first:
         numbers = series.cast(dtype, strict=False)
         if numbers.null_count() == 0:
             y = numbers.to_numpy()
             _refuse(series, ~np.isfinite(y), place)
             return np.array(y)
+    nul = series.str.contains("\0", literal=True).to_numpy()
+    _refuse(series, nul, place, "the label {!r} has a NUL character; take it out")
     return series.to_numpy().astype(np.str_)
 
 
@@ -112,10 +119,13 @@ def _castable(dtype: pl.DataType) -> bool:
     return dtype.is_numeric() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
-def _refuse(series: pl.Series, bad: npt.NDArray[np.bool_], place: Callable[[int, str], str]) -> None:
+def _refuse(
+    series: pl.Series, bad: npt.NDArray[np.bool_], place: Callable[[int, str], str], complaint: str | None = None
+) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise DataError(f"{place(row, series.name)}: {_complaint(series[row])}")
+        value = series[row]
+        raise DataError(f"{place(row, series.name)}: {complaint.format(value) if complaint else _complaint(value)}")
 
 
 def _complaint(value: Any) -> str:
@@ -123,8 +133,7 @@ def _complaint(value: Any) -> str:
     text = "" if value is None else str(value).strip()
     if text in MISSING:
         return "the value is missing; fill it in or leave out the row or the column"
-    try:
-        number = float(text)
-    except ValueError:
+    number = as_number(text)
+    if number is None:
         return f"{text!r} is not a number; {NOT_YET}"
     return f"{text!r} is too large for float32" if math.isfinite(number) else f"{text!r} is not a finite number"

@@ -7,6 +7,7 @@ import math
 import re
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fallline.errors import DataError
 from fallline.table.table import Table, pixel_names
 
 IDX_NAME = re.compile(r"idx\d[-.]ubyte(\.gz)?$")
+MOST_EXPANSION = 1032  # deflate makes nothing smaller than by this factor
 
 
 def read_idx(path: Path) -> Table:
@@ -36,16 +38,14 @@ def read_idx(path: Path) -> Table:
     DataError
         For files that are cut short, hold something else or do not fit together.
     """
-    images = _read_array(path)
-    if images.ndim != 3 or images.size == 0:
-        raise DataError(f"{path}: images are needed, (n, height, width) bytes, not an array of shape {images.shape}")
+    images = _read_array(path, ("n", "height", "width"))
     n, height, width = images.shape
     X = np.divide(images.reshape(n, -1), np.float32(255), dtype=np.float32)
     columns = pixel_names((height, width))
     labels_path = _labels_beside(path)
     if labels_path is None:
         return Table(str(path), X, None, columns, None, (height, width))
-    labels = _read_array(labels_path)
+    labels = _read_array(labels_path, ("n",))
     if labels.shape != (n,):
         raise DataError(f"{labels_path}: {n} labels are needed, one an image, not an array of shape {labels.shape}")
     return Table(str(path), X, labels.astype(np.int64), columns, "label", (height, width))
@@ -79,18 +79,33 @@ def _labels_beside(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.exists() and candidate != path), None)
 
 
-def _read_array(path: Path) -> npt.NDArray[np.uint8]:
+def _read_array(path: Path, axes: tuple[str, ...]) -> npt.NDArray[np.uint8]:
     """Read one array: 0, 0, type, number of axes; the axes as big-endian uint32; then the bytes."""
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
+    with path.open("rb") as raw:
+        zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+        most = path.stat().st_size * (MOST_EXPANSION if zipped else 1)
         try:
-            data = gzip.decompress(data)
+            return _unpack(gzip.GzipFile(fileobj=raw) if zipped else raw, path, axes, most)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{path}: the gzip file is broken ({error})") from None
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
+
+
+def _unpack(file: BufferedIOBase, path: Path, axes: tuple[str, ...], most: int) -> npt.NDArray[np.uint8]:
+    """Take no more bytes from the file than its header announces, and one."""
+    head = file.read(4)
+    if head[:3] != b"\x00\x00\x08" or len(head) < 4:
         raise DataError(f"{path}: not an IDX file of unsigned bytes")
-    shape = struct.unpack_from(f">{data[3]}I", data, 4)
-    start = 4 + 4 * len(shape)
-    if len(data) - start != math.prod(shape):
-        raise DataError(f"{path}: {math.prod(shape)} bytes are needed for shape {shape}, it has {len(data) - start}")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    if head[3] != len(axes):
+        raise DataError(f"{path}: an array of {len(axes)} axes ({', '.join(axes)}) is needed, not of {head[3]}")
+    sizes = file.read(4 * len(axes))
+    if len(sizes) < 4 * len(axes):
+        raise DataError(f"{path}: not an IDX file of unsigned bytes")
+    shape = struct.unpack(f">{len(axes)}I", sizes)
+    size = math.prod(shape)
+    if size == 0:
+        raise DataError(f"{path}: it is empty, its shape is {shape}")
+    data = file.read(size + 1) if size <= most else b""
+    if len(data) != size:
+        has = "more" if len(data) > size else "fewer"
+        raise DataError(f"{path}: {size} bytes are needed for shape {shape}, it has {has}")
+    return np.frombuffer(data, np.uint8).reshape(shape)

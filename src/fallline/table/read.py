@@ -88,7 +88,7 @@ def _read_file(path: Path, target: str | None, columns: Sequence[str] | None, dr
     if suffix == ".parquet":
         return _read_parquet(path, target, columns, drop)
     if suffix == ".npz":
-        return _choose(read_npz(path), target, columns, drop)
+        return _choose(read_npz(path, with_targets=columns is None or target == "y"), target, columns, drop)
     if IDX_NAME.search(path.name):
         return _choose(read_idx(path), target, columns, drop)
     path.stat()  # a file that is not there has nothing wrong with its kind

@@ -53,7 +53,7 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     if counts.max() < 2:
         if n > 3:
             raise DataError(
-                f"{table.name}: target {table.target!r} has {n} different values in {n} rows{_odd_one(table)}"
+                f"{table.name}: target {table.target!r} has {n} different values in {n} rows, too many for classes"
             )
         raise DataError(
             f"{table.name}: too few rows ({n}) to hold one back; hold back none (validation 0), or use a file"
@@ -71,20 +71,3 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     rank = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)  # the place of a row within its class
     held = rank < np.repeat(quota, counts)
     return np.sort(grouped[~held]), np.sort(grouped[held])
-
-
-def _odd_one(table: Table) -> str:
-    """What may be wrong with a target that is no class: the first value that is not a number, if most are."""
-    odd = [(row, value) for row, value in enumerate(table.y if table.y is not None else ()) if not _is_number(value)]
-    if not odd or 2 * len(odd) > table.n_rows:
-        return ", too many for classes"
-    row, value = odd[0]
-    return f"; most are numbers, but {str(value)!r} in row {row + 1} is none: mend it"
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True
