@@ -182,7 +182,7 @@ class PressCtrlC(fl.Listener):
         threading.Timer(self.seconds, self.press).start()
 
     def press(self) -> None:
-        self.pressed = time.perf_counter()
+        self.pressed = time.process_time()  # what other processes take does not count
         os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -195,9 +195,9 @@ def test_ctrl_c_ends_the_descent_soon_and_keeps_the_best(engine: str, validated:
     net = fl.Network([50, 64, 64, 1], seed=1)
     press = PressCtrlC(0.6)
     run = fl.descend(net, X, y, epochs=10_000, validation=validation, callbacks=press, engine=engine)
-    late = time.perf_counter() - press.pressed
+    late = time.process_time() - press.pressed
     assert run.stop_reason == "interrupted"
-    assert late < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
+    assert late < 0.4, "asked for within 0.2 s; twice that for slower machines"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert np.isfinite(run.network.parameters).all()
     if validated and run.kept_epochs[0]:
@@ -219,9 +219,9 @@ def test_ctrl_c_need_not_wait_for_a_long_step(sizes: list[int], n: int, validate
     press = PressCtrlC(0.5)
     settings: dict[str, Any] = {"batch_size": None, "epochs": 50, "starts": 2, "callbacks": press}
     run = fl.descend(fl.Network(sizes), X, y, validation=validation, **settings)
-    late = time.perf_counter() - press.pressed
+    late = time.process_time() - press.pressed
     assert run.stop_reason == "interrupted"
-    assert late < 0.2 * 5, "asked for within 0.2 s; five times that on a busy machine"
+    assert late < 0.4, "asked for within 0.2 s; twice that for slower machines"
     assert np.isfinite(run.network.parameters).all()
 
 

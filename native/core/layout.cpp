@@ -19,28 +19,39 @@ Layout<T>::Layout(const std::vector<Layer>& layers) : layers_(layers), flat_size
   }
 }
 
-template <class T>
-void Layout<T>::pack(const T* flat, T* packed) const {
-  std::fill(packed, packed + packed_size_, T(0));
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const auto& [n_in, n_out, activation, dropout] = layers_[l];
-    T* W = packed + packed_[l].W;
+namespace {
+
+// Calls copy(flat, packed, n) for every run of numbers that lie together in both blocks: the part of a row of W that
+// falls into one panel, and the bias.
+template <class T, class Copy>
+void for_each_run(const std::vector<Layer>& layers, const std::vector<Packed>& packed, Copy copy) {
+  int64_t flat = 0;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const int64_t n_in = layers[l].n_in, n_out = layers[l].n_out;
     for (int64_t i = 0; i < n_in; ++i)
-      for (int64_t j = 0; j < n_out; ++j) W[(j / panel<T>)*n_in * panel<T> + i * panel<T> + j % panel<T>] = *flat++;
-    std::copy(flat, flat + n_out, packed + packed_[l].b);
+      for (int64_t j = 0; j < n_out; j += panel<T>) {
+        const int64_t n = std::min(panel<T>, n_out - j);
+        copy(flat, packed[l].W + j * n_in + i * panel<T>, n);
+        flat += n;
+      }
+    copy(flat, packed[l].b, n_out);
     flat += n_out;
   }
 }
 
+}  // namespace
+
+template <class T>
+void Layout<T>::pack(const T* flat, T* packed) const {
+  std::fill(packed, packed + packed_size_, T(0));
+  for_each_run<T>(layers_, packed_,
+                  [&](int64_t from, int64_t to, int64_t n) { std::copy_n(flat + from, n, packed + to); });
+}
+
 template <class T>
 void Layout<T>::unpack(const T* packed, T* flat) const {
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const auto& [n_in, n_out, activation, dropout] = layers_[l];
-    const T* W = packed + packed_[l].W;
-    for (int64_t i = 0; i < n_in; ++i)
-      for (int64_t j = 0; j < n_out; ++j) *flat++ = W[(j / panel<T>)*n_in * panel<T> + i * panel<T> + j % panel<T>];
-    flat = std::copy(packed + packed_[l].b, packed + packed_[l].b + n_out, flat);
-  }
+  for_each_run<T>(layers_, packed_,
+                  [&](int64_t to, int64_t from, int64_t n) { std::copy_n(packed + from, n, flat + to); });
 }
 
 template class Layout<float>;

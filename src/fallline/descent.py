@@ -242,7 +242,7 @@ class _Snapshot:
 
     def take(self, where: Array, parameters: Array, step: int | Array, loss: Array) -> None:
         """Replace the starts that `where`, shape (K,), names."""
-        self.parameters[where] = parameters[where]
+        np.copyto(self.parameters, parameters, where=where[:, None])
         self.step[where] = step[where] if isinstance(step, np.ndarray) else step
         self.loss[where] = loss[where]
 
@@ -275,6 +275,7 @@ class _Descent:
         self.diverged = np.full(len(networks), -1)  # the step, as in Slice
         first = np.stack([network.parameters for network in networks])
         self.latest = _Snapshot(first, np.zeros(len(networks), dtype=int), np.full(len(networks), np.nan))
+        self.current = first.copy()  # what a session's parameters are read into, made once
         self.best = _Snapshot(first.copy(), self.latest.step.copy(), np.full(len(networks), np.inf))
 
     def run(self) -> Run:
@@ -313,7 +314,7 @@ class _Descent:
                 return "diverged"
             stop |= self._tell("on_progress", self._progress(step, loss))
             if (stop or self.interrupted.is_set()) and step < end:
-                parameters = session.parameters()
+                parameters = session.parameters(self.current)
                 self.latest.take(self._healthy(parameters, step), parameters, step, loss)
                 return "stopped" if stop else "interrupted"
         reason = self._close_epoch(session, epoch, loss, done, float(rates[-1]))
@@ -321,7 +322,7 @@ class _Descent:
 
     def _close_epoch(self, session: Session, epoch: int, loss: Array, done: Slice, rate: float) -> str:
         """Measure, write the rows, remember the best, and ask the listeners."""
-        parameters, step = session.parameters(), epoch * self.steps_per_epoch
+        parameters, step = session.parameters(self.current), epoch * self.steps_per_epoch
         good = self._healthy(parameters, step)
         measured = self._measure(parameters, good)
         if measured is None:
@@ -426,10 +427,12 @@ class _Descent:
         start = self.networks[k].parameters
         n_parts = max(1, len(rows.X) * len(start) * len(self.networks) // 250_000_000)  # some 0.5 GFLOP in all
         sample = Data(rows.X[::n_parts].copy(), rows.Y[::n_parts].copy(), rows.weight[::n_parts].copy())
-        found = [(start, 0)] + [(some.parameters[k], int(some.step[k])) for some in (self.best, self.latest)]
-        losses = [self.engine.loss(self.plan, theta, sample) for theta, _ in found]
-        lowest = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
-        return *found[lowest], losses[lowest] if np.isfinite(losses[lowest]) else math.nan
+        found = {0: start} | {int(some.step[k]): some.parameters[k] for some in (self.best, self.latest)}
+        if len(found) == 1:
+            return start, 0, math.nan
+        losses = {step: self.engine.loss(self.plan, theta, sample) for step, theta in found.items()}
+        lowest = min(found, key=lambda step: losses[step] if math.isfinite(losses[step]) else math.inf)
+        return found[lowest], lowest, losses[lowest] if math.isfinite(losses[lowest]) else math.nan
 
     def _message(self, reason: str, kept_steps: Array) -> str:
         epochs = self.history.rows[-1]["epoch"] if len(self.history) else 0

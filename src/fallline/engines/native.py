@@ -75,9 +75,9 @@ class NativeSession(Session):
             np.asarray(done.diverged_step),
         )
 
-    def parameters(self) -> Array:
-        """A copy of the parameters, shape (K, P)."""
-        out = np.empty(self._shape, dtype=self._dtype)
+    def parameters(self, out: Array | None = None) -> Array:
+        """A copy of the parameters, shape (K, P); see `Session.parameters`."""
+        out = np.empty(self._shape, dtype=self._dtype) if out is None else out
         self._session.read_parameters(out)
         return out
 

@@ -139,8 +139,8 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def parameters(self) -> Array:
-        """A copy of the parameters, shape `(K, P)`."""
+    def parameters(self, out: Array | None = None) -> Array:
+        """A copy of the parameters, shape `(K, P)`, into `out` if it is given."""
 
 
 class Engine(ABC):

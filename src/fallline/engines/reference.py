@@ -132,9 +132,11 @@ class ReferenceSession(Session):
                 break
         return Slice(n_steps, loss_sum, weight_sum, self.gradient_norm.copy(), self.diverged.copy())
 
-    def parameters(self) -> Array:
-        """A copy of the parameters, shape (K, P)."""
-        return np.copy(self.theta)
+    def parameters(self, out: Array | None = None) -> Array:
+        """A copy of the parameters, shape (K, P); see `Session.parameters`."""
+        out = np.empty_like(self.theta) if out is None else out
+        np.copyto(out, self.theta)
+        return out
 
     def _batch(self) -> tuple[Data, bool]:
         """The rows of this step, and whether they end the epoch."""
