@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -74,7 +75,9 @@ def load_bundled(name: str) -> Table:
     """
     if name not in BUNDLED:
         raise DataError(f"no bundled set {name!r}{suggestion(name, BUNDLED)} (bundled: {listed(BUNDLED)})")
-    from sklearn import datasets  # type: ignore[import-untyped]
+    with warnings.catch_warnings():  # joblib, which it imports, complains of machines without shared memory
+        warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
+        from sklearn import datasets  # type: ignore[import-untyped]
 
     raw = datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
     X = np.ascontiguousarray(raw.data, dtype=np.float32)
