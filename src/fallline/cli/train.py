@@ -88,11 +88,7 @@ def train(
     validation_table = None
     if validation_file is not None:
         validation_table = read(validation_file, table.target, columns=table.columns)
-    bar = ProgressBar()
-    try:
-        fitted = fit(table, settings, () if quiet else (bar,), validation_table)
-    finally:
-        bar.close()
+    fitted = fit(table, settings, () if quiet else (ProgressBar(),), validation_table)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
     written = fitted.run.kept_steps[fitted.start] > 0

@@ -79,7 +79,7 @@ class Listener:
         return None
 
     def on_end(self, stop_reason: str) -> None:
-        """After the last step, whatever ended the descent."""
+        """After the last step: why, as in `Run.stop_reason`, or "failed" where an error ended the descent."""
 
 
 def is_better(monitored: Array, best: Array, min_delta: float = 0.0) -> Array:

@@ -79,7 +79,7 @@ class ProgressBar(Listener):
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back; also after an error, where no `on_end` comes."""
+        """Give the terminal back."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
