@@ -1,11 +1,13 @@
 # Everything happens in .venv, which is made on the first call: see tools/bootstrap.py.
 PYTHON ?= python3
-SANITIZE ?= address,undefined
+SANITIZE ?=
+comma := ,
+NATIVE_BUILD = build/native-test$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 BIN := .venv/bin
 NATIVE := $(shell find native -name '*.[ch]pp')
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(shell find native -name CMakeLists.txt) $(NATIVE)
 
-.PHONY: help run test native-test lint format bench clean
+.PHONY: help run test native-test sanitize lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -16,11 +18,15 @@ run: .venv/.installed ## train a network on the bundled digits, and keep the mod
 test: run .venv/.test ## the same as run, then the whole test suite
 	$(BIN)/pytest
 
-native-test: .venv/.installed ## the C++ tests, under sanitizers (SANITIZE= for none)
-	$(BIN)/cmake -S . -B build/native-test -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+native-test: .venv/.installed ## the C++ tests; SANITIZE=address,undefined or thread to look for more
+	$(BIN)/cmake -S . -B $(NATIVE_BUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
 	  -DCMAKE_BUILD_TYPE=Release -DFALLLINE_PYTHON=OFF -DFALLLINE_TESTS=ON -DFALLLINE_SANITIZE=$(SANITIZE)
-	$(BIN)/cmake --build build/native-test
-	$(BIN)/ctest --test-dir build/native-test/native --no-tests=error --output-on-failure
+	$(BIN)/cmake --build $(NATIVE_BUILD)
+	$(BIN)/ctest --test-dir $(NATIVE_BUILD)/native --no-tests=error --output-on-failure
+
+sanitize: ## the C++ tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
+	$(MAKE) native-test SANITIZE=address,undefined
+	$(MAKE) native-test SANITIZE=thread
 
 lint: .venv/.installed .venv/.lint ## style, types and file lengths
 	$(BIN)/ruff check
@@ -34,7 +40,7 @@ format: .venv/.lint ## put the sources into the house style
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(NATIVE)
 
-bench: .venv/.installed ## run the benchmarks
+bench: .venv/.installed ## check, then time against the peers that are installed (make .venv/.bench installs most)
 	$(BIN)/python -m benchmarks
 
 clean: ## remove all that was built, .venv too
@@ -45,6 +51,6 @@ clean: ## remove all that was built, .venv too
 	@touch $@
 
 # The dependency groups of the same names in pyproject.toml.
-.venv/.test .venv/.lint: .venv/.%: pyproject.toml | .venv/.installed
+.venv/.test .venv/.lint .venv/.bench: .venv/.%: pyproject.toml | .venv/.installed
 	@$(PYTHON) tools/bootstrap.py $*
 	@touch $@

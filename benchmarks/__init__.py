@@ -1,1 +1,1 @@
-"""Benchmarks: each checks the results first, then times both sides in one process, in turn."""
+"""Benchmarks: every contender is checked first, then timed in turn with the others. Nothing here asserts a speed."""

@@ -1,24 +1,124 @@
-"""`python -m benchmarks`: run every benchmark and write the figures to benchmarks/results.json."""
+"""`python -m benchmarks`: check, time and report; see `--help`."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import platform
-from importlib.metadata import version
+import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks import small_network
-from fallline import _core
+from benchmarks import report, sweeps
+from benchmarks.entrants import PEERS, cores, entries, thread_counts, versions
+from benchmarks.figures import record
+from benchmarks.machine import machine
+from benchmarks.race import Race, race
+from benchmarks.workloads import WORKLOADS, Workload
+
+HERE = Path(__file__).resolve().parent
+
+
+def arguments() -> argparse.Namespace:
+    """What the user asked for."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description="Checks every contender, then times them in turn."
+    )
+    names = ", ".join(workload.name for workload in WORKLOADS)
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"a workload, or several by several: {names}")
+    parser.add_argument("--rounds", type=int, help="rounds that count; 7, or 3 with --quick, or 3 in a sweep")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute: fewer workloads and rounds, nothing that compiles long"
+    )
+    parser.add_argument(
+        "--sweeps", action="store_true", help="the sweeps instead: time against rows, width, batch, starts, threads"
+    )
+    parser.add_argument("--peers", default=",".join(PEERS), help="of %(default)s; fallline always takes part")
+    parser.add_argument("--threads", help="numbers of threads to try, by default 1, 2 and all cores")
+    parser.add_argument("--isa", default="", help="cap of fallline's instruction set, for example avx2; not the peers'")
+    parser.add_argument("--out", type=Path, default=HERE / "results", metavar="DIR", help="default %(default)s")
+    asked = parser.parse_args()
+    asked.rounds = asked.rounds or (3 if asked.quick or asked.sweeps else 7)
+    asked.threads = [int(n) for n in asked.threads.split(",")] if asked.threads else thread_counts(cores())
+    unknown = [f"--peers {name}" for name in asked.peers.split(",") if name and name not in PEERS]
+    unknown += [f"--only {name}" for name in asked.only or [] if name not in [workload.name for workload in WORKLOADS]]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}")
+    return asked
+
+
+def installed(names: list[str]) -> list[str]:
+    """The peers that can take part; says of each other how to install it."""
+    for name in names:
+        if PEERS[name].missing:
+            print(f"{PEERS[name].name} is not installed and is skipped; to install it: {PEERS[name].install}")
+    return [name for name in names if not PEERS[name].missing]
+
+
+def chosen(asked: argparse.Namespace) -> list[Workload]:
+    """The workloads asked for; in a hurry, with one epoch a round."""
+    found = [w for w in WORKLOADS if (w.name in asked.only if asked.only else w.quick or not asked.quick)]
+    return [replace(w, epochs=1) for w in found] if asked.quick else found
+
+
+def write(path: Path, results: dict[str, Any]) -> None:
+    """All results so far, so that what was measured outlives an interruption."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def say(line: str) -> None:
+    """Print at once."""
+    print(line, flush=True)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    asked = arguments()
+    peers = installed([name for name in asked.peers.split(",") if name])
+    results: dict[str, Any] = {
+        "machine": machine(), "versions": versions(peers), "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "rounds": asked.rounds, "threads": list(asked.threads), "isa": asked.isa or None,
+    }  # fmt: skip
+    found = results["machine"]
+    say(f"{found['processor']}, {found['cores']} cores, {', '.join(found['instruction sets'])}; {results['versions']}")
+    if found["load"] is not None and found["load"] > 0.2 * found["cores"]:
+        say(f"The machine has other work to do (load {found['load']:.1f}): take these figures for noise.")
+    with tempfile.TemporaryDirectory() as caches:
+
+        def run(workload: Workload, threads: list[int], fast: bool = False) -> Race:
+            among = [peer for peer in peers if not (fast and peer == "sklearn")]
+            lanes = entries(workload, among, threads, not asked.quick, asked.isa, caches)
+            say(f"\n{workload.title}")
+            done = race(workload, lanes, asked.rounds, say)
+            for line in report.of_race(done):
+                say(line)
+            return done
+
+        if asked.sweeps:
+            sweeps.run(results, run, asked.threads, lambda: write(asked.out / "sweeps.json", results))
+        else:
+            races = []
+            for workload in chosen(asked):
+                races.append(run(workload, asked.threads))
+                results["races"] = [record(done) for done in races]
+                write(asked.out / "results.json", results)
+            say("\nTimes as long as fallline, the best setting of each (from the least of any round to the greatest):")
+            say("\n".join(report.summary(races)))
+    say(f"\nwritten to {asked.out}")
+    draw(asked.out, results)
+
+
+def draw(folder: Path, results: dict[str, Any]) -> None:
+    """The picture, where matplotlib is installed."""
+    try:
+        from benchmarks import picture
+    except ImportError:
+        say("no picture: matplotlib is not installed; to install it: make .venv/.bench")
+        return
+    (picture.draw_sweeps if "sweeps" in results else picture.draw_races)(folder, results)
+
 
 if __name__ == "__main__":
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "instruction set": _core.instruction_set(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("fallline", "numpy", "scikit-learn")},
-    }
-    print(f"instruction set {machine['instruction set']}, {machine['versions']}")
-    results = {"machine": machine, "benchmarks": [small_network.run()]}
-    path = Path(__file__).parent / "results.json"
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    main()

@@ -1,5 +1,6 @@
 // The narrow waist: all that the bindings and the C++ tests know of the compiled core.
-// Letters are those of docs/notation.md. Blocks of parameters are flat: W row by row, then b, layer after layer.
+// Letters are those of docs/notation.md. `threads`, 1 or more, never changes a result. Blocks of parameters are flat: W
+// row by row, then b, layer after layer.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,12 @@ struct StepRule {
   double beta1 = 0;  // momentum; Adam's beta1
   double beta2 = 0;  // RMSprop's rho; Adam's beta2
   double epsilon = 0;
-  double weight_decay = 0;
+};
+
+// One start of a descent, and what may differ from start to start.
+struct Start {
+  int64_t number;  // what its dropout masks depend on
+  double learning_rate, weight_decay = 0, l1 = 0, l2 = 0;
 };
 
 struct Plan {
@@ -52,9 +58,8 @@ struct Plan {
   int64_t batch_size = 1;
   bool shuffle = true;
   uint64_t seed = 0;
-  std::vector<int64_t> starts;  // number of each start; there are K of them
-  double l1 = 0, l2 = 0;
-  double clip_norm = 0;  // 0: no clipping
+  std::vector<Start> starts;  // K of them
+  double clip_norm = 0;       // 0: no clipping
 };
 
 template <class T>
@@ -76,13 +81,13 @@ struct Slice {
 template <class T>
 class Session {
  public:
-  Session(const Plan& plan, const T* parameters, const Data<T>& data);  // parameters: (K, P)
+  Session(const Plan& plan, const T* parameters, const Data<T>& data, int threads);  // parameters: (K, P)
   Session(Session&&) noexcept;
   ~Session();
 
-  // Take one step for each learning rate, or as many as fit in some seconds. A step that many rows make long may be
-  // left half done; the next call, given its learning rate again, goes on with it.
-  Slice run(std::span<const double> learning_rates, double seconds);
+  // Take one step for each factor of the starts' learning rates, or as many as fit in some seconds. A step that many
+  // rows make long may be left half done; the next call, given its factor again, goes on with it.
+  Slice run(std::span<const double> factors, double seconds);
   void read_parameters(T* parameters) const;  // (K, P)
 
  private:
@@ -92,18 +97,22 @@ class Session {
 
 int64_t n_parameters(const std::vector<Layer>& layers);
 
-// A (n, n_out): the output for rows X (n, n_in) of one network.
+// A (n, n_out): the output for rows X (n, n_in) of one network; false, and A is worth nothing, where a number of X is
+// not finite.
 template <class T>
-void predict(const std::vector<Layer>& layers, const T* parameters, const T* X, int64_t n, T* A);
+bool predict(const std::vector<Layer>& layers, const T* parameters, const T* X, int64_t n, T* A, int threads);
 
 // Weighted mean loss of one network, without penalties and dropout.
 template <class T>
-double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data);
+double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data, int threads);
 
-// Loss, penalties included, and gradient (P,), all rows in one batch; dropout masks are those of the step and the
-// plan's first start.
+// Loss, penalties included, and gradient (P,), all rows in one batch; penalties are those of the plan's first start,
+// dropout masks those of the step and that start.
 template <class T>
-double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int64_t step, T* gradient);
+double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int64_t step, T* gradient, int threads);
+
+// Operations a second, two for a multiply-add, of float numbers in registers alone: what the hardware allows.
+double fma_peak(int threads, double seconds);
 
 // Instruction sets that this build has and this processor runs, worst first; and the one in use.
 std::vector<std::string> instruction_sets();

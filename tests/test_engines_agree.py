@@ -11,7 +11,7 @@ import pytest
 import fallline as fl
 from fallline import _core
 from fallline.activations import HIDDEN, OUTPUTS
-from fallline.engines import ENGINES, Data, Plan, as_engine
+from fallline.engines import ENGINES, Data, Plan, Start, as_engine
 from fallline.engines.reference import ReferenceEngine
 from fallline.losses import LOSSES, Quantile
 from fallline.optimizers import RULES, SGD, Adam, AdamW, RMSprop, StepRule
@@ -176,15 +176,23 @@ def test_a_descent_cut_into_the_smallest_slices_ends_at_the_same_bits(shuffle: b
     loss = LOSSES["categorical_cross_entropy"]()
     net = fl.Network([6, 20, 3], "tanh", "softmax", seed=2)
     data = Data.of(net, loss, X, y, weight)
-    plan = Plan(net.layers, loss, Adam(), batch_size=2000, shuffle=shuffle, starts=(0, 1), dropout=(0.2,))
+    plan = Plan(
+        net.layers,
+        loss,
+        Adam(),
+        batch_size=2000,
+        shuffle=shuffle,
+        starts=(Start(0, 0.01), Start(1, 0.01)),
+        dropout=(0.2,),
+    )
     parameters = np.stack([net.parameters, net.restart(1).parameters])
-    rates = np.full(6, 0.01)
+    factors = np.ones(6)
     whole = as_engine("native").session(plan, parameters, data)
-    done = whole.run(rates, 1e9)
+    done = whole.run(factors, 1e9)
     cut = as_engine("native").session(plan, parameters, data)
     n_steps, n_slices, loss_sum = 0, 0, np.zeros(2)
     while n_steps < 6:
-        piece = cut.run(rates[n_steps:], 0.0)
+        piece = cut.run(factors[n_steps:], 0.0)
         n_steps += piece.n_steps
         n_slices += 1
         loss_sum += piece.loss_sum
@@ -253,11 +261,11 @@ def test_what_the_native_engine_does_not_know_it_refuses() -> None:
 )
 def test_the_compiled_core_does_not_trust_its_caller(layers: list[Any], n_rows: int, message: str) -> None:
     plan: dict[str, Any] = {"loss": "squared_error", "delta": 1.0, "quantiles": [], "rule": "sgd", "beta1": 0.0}
-    plan |= {"beta2": 0.0, "epsilon": 0.0, "weight_decay": 0.0, "batch_size": 1, "shuffle": False, "seed": 0}
-    plan |= {"starts": [0], "l1": 0.0, "l2": 0.0, "clip_norm": 0.0}
+    plan |= {"beta2": 0.0, "epsilon": 0.0, "batch_size": 1, "shuffle": False, "seed": 0}
+    plan |= {"starts": [(0, 0.1, 0.0, 0.0, 0.0)], "clip_norm": 0.0}
     X, w, theta = np.zeros((n_rows, 1)), np.ones(n_rows), np.zeros((1, 2))
     with pytest.raises(ValueError, match=message):
-        _core.SessionFloat64(_core.Plan(layers=layers, **plan), theta, X, X, w)
+        _core.SessionFloat64(_core.Plan(layers=layers, **plan), theta, X, X, w, 1)
 
 
 def test_the_instruction_set_can_be_capped() -> None:

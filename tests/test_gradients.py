@@ -10,18 +10,18 @@ import pytest
 
 from fallline import Network
 from fallline.activations import HIDDEN, OUTPUTS
-from fallline.engines import ENGINES, Data, Plan, as_engine
+from fallline.engines import ENGINES, Data, Plan, Start, as_engine
 from fallline.losses import LOSSES, Quantile
 from fallline.optimizers import SGD
 
 # what a plan adds to the loss
 REGULARISATIONS = {
     "none": {},
-    "l1": {"l1": 0.03},
-    "l2": {"l2": 0.05},
-    "l1 and l2": {"l1": 0.02, "l2": 0.03},
+    "l1": {"starts": (Start(l1=0.03),)},
+    "l2": {"starts": (Start(l2=0.05),)},
+    "l1 and l2": {"starts": (Start(l1=0.02, l2=0.03),)},
     "dropout": {"dropout": (0.4, 0.3)},
-    "all": {"l1": 0.02, "l2": 0.03, "dropout": (0.4, 0.3)},
+    "all": {"starts": (Start(l1=0.02, l2=0.03),), "dropout": (0.4, 0.3)},
 }
 CASES = list(itertools.product(HIDDEN, OUTPUTS, LOSSES, REGULARISATIONS))
 N_ROWS, STEP = 5, 3

@@ -22,11 +22,12 @@ ORDER = [
     ["table"],
     ["recipes"],
     ["descent", "minimization", "backpropagation"],
+    ["starts"],
     ["listeners"],
     ["engines"],
     ["optimizers", "schedules", "metrics", "network"],
     ["losses"],
-    ["activations", "philox", "interrupt"],
+    ["activations", "philox", "interrupt", "threads"],
     ["params"],
     ["atomic", "errors", "_core"],
 ]

@@ -24,6 +24,7 @@ using fallline::Plan;
 using fallline::Rule;
 using fallline::Session;
 using fallline::Slice;
+using fallline::Start;
 
 template <class T, class Shape>
 using In = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
@@ -52,6 +53,7 @@ void require(bool condition, const char* message) {
 }
 
 using LayerTuple = std::tuple<int64_t, int64_t, std::string, double>;
+using StartTuple = std::tuple<int64_t, double, double, double, double>;
 
 std::vector<Layer> parse_layers(const std::vector<LayerTuple>& tuples) {
   std::vector<Layer> layers;
@@ -85,96 +87,118 @@ void check_parameters(const std::vector<Layer>& layers, const T& parameters, std
           "the block of parameters does not have the network's size");
 }
 
-// Sessions and functions for one type of number.
+void check_threads(int threads) { require(threads >= 1, "threads must be 1 or more"); }
+
+// Layers, parsed once, so that a call for a single row parses nothing.
 template <class T>
-void bind(nb::module_& m, const char* session_name) {
+struct Predictor {
+  explicit Predictor(const std::vector<LayerTuple>& tuples)
+      : layers(parse_layers(tuples)), n_parameters(fallline::n_parameters(layers)) {}
+
+  const std::vector<Layer> layers;
+  const int64_t n_parameters;
+};
+
+// Sessions, predictors and functions for one type of number.
+template <class T>
+void bind(nb::module_& m, const char* session_name, const char* predictor_name) {
   nb::class_<Session<T>>(m, session_name)
       .def(
           "__init__",
           [](Session<T>* self, const Plan& plan, In<T, Matrix> parameters, In<T, Matrix> X, In<T, Matrix> Y,
-             In<T, Row> weight) {
+             In<T, Row> weight, int threads) {
             check_parameters(plan.layers, parameters, 1);
+            check_threads(threads);
             require(parameters.shape(0) == plan.starts.size(), "there must be one block of parameters for each start");
             const Data<T> data = checked<T>(plan, X, Y, weight);
             const nb::gil_scoped_release released;
-            new (self) Session<T>(plan, parameters.data(), data);
+            new (self) Session<T>(plan, parameters.data(), data, threads);
           },
           "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(),
+          "threads"_a,
           // the data are borrowed: they live as long as the session
           nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>())
       .def(
           "run",
-          [](Session<T>& self, In<double, Row> learning_rates, double seconds) {
-            return self.run({learning_rates.data(), learning_rates.shape(0)}, seconds);
+          [](Session<T>& self, In<double, Row> factors, double seconds) {
+            return self.run({factors.data(), factors.shape(0)}, seconds);
           },
-          "learning_rates"_a.noconvert(), "seconds"_a, nb::call_guard<nb::gil_scoped_release>())
+          "factors"_a.noconvert(), "seconds"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "read_parameters", [](const Session<T>& self, Out<T, Matrix> out) { self.read_parameters(out.data()); },
           "out"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
 
-  m.def(
-      "predict",
-      [](const std::vector<LayerTuple>& tuples, In<T, Row> parameters, In<T, Matrix> X, Out<T, Matrix> out) {
-        const std::vector<Layer> layers = parse_layers(tuples);
-        check_parameters(layers, parameters, 0);
-        require(static_cast<int64_t>(X.shape(1)) == layers.front().n_in, "X does not have the network's n_in columns");
-        require(out.shape(0) == X.shape(0) && static_cast<int64_t>(out.shape(1)) == layers.back().n_out,
-                "out must have shape (n, n_out)");
-        const nb::gil_scoped_release released;
-        fallline::predict(layers, parameters.data(), X.data(), static_cast<int64_t>(X.shape(0)), out.data());
-      },
-      "layers"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "out"_a.noconvert());
+  nb::class_<Predictor<T>>(m, predictor_name)
+      .def(nb::init<const std::vector<LayerTuple>&>(), "layers"_a)
+      .def(
+          "__call__",
+          [](const Predictor<T>& self, In<T, Row> parameters, nb::handle X, Out<T, Matrix> out, int threads) {
+            In<T, Matrix> rows;
+            if (!nb::try_cast(X, rows, false)) return false;
+            const int64_t n = static_cast<int64_t>(rows.shape(0)), n_in = static_cast<int64_t>(rows.shape(1));
+            if (n_in != self.layers.front().n_in) return false;
+            require(static_cast<int64_t>(parameters.shape(0)) == self.n_parameters,
+                    "the block of parameters does not have the network's size");
+            require(out.shape(0) == rows.shape(0) && static_cast<int64_t>(out.shape(1)) == self.layers.back().n_out,
+                    "out must have shape (n, n_out)");
+            check_threads(threads);
+            const nb::gil_scoped_release released;
+            return fallline::predict(self.layers, parameters.data(), rows.data(), n, out.data(), threads);
+          },
+          "parameters"_a.noconvert(), "X"_a, "out"_a.noconvert(), "threads"_a);
 
   m.def(
       "mean_loss",
-      [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight) {
+      [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, int threads) {
         check_parameters(plan.layers, parameters, 0);
+        check_threads(threads);
         const Data<T> data = checked<T>(plan, X, Y, weight);
         const nb::gil_scoped_release released;
-        return fallline::mean_loss(plan, parameters.data(), data);
+        return fallline::mean_loss(plan, parameters.data(), data, threads);
       },
-      "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert());
+      "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(), "threads"_a);
 
   m.def(
       "gradient",
       [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, int64_t step,
-         Out<T, Row> out) {
+         Out<T, Row> out, int threads) {
         check_parameters(plan.layers, parameters, 0);
         check_parameters(plan.layers, out, 0);
+        check_threads(threads);
         const Data<T> data = checked<T>(plan, X, Y, weight);
         const nb::gil_scoped_release released;
-        return fallline::gradient(plan, parameters.data(), data, step, out.data());
+        return fallline::gradient(plan, parameters.data(), data, step, out.data(), threads);
       },
       "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(), "step"_a,
-      "out"_a.noconvert());
+      "out"_a.noconvert(), "threads"_a);
 }
 
 }  // namespace
 
 NB_MODULE(_core, m) {
-  m.doc() = "The compiled core of fallline; fallline.engines.native is its only user.";
+  m.doc() = "The compiled core of fallline; fallline.network predicts with it, fallline.engines.native trains.";
 
   nb::class_<Plan>(m, "Plan").def(
       "__init__",
       [](Plan* self, const std::vector<LayerTuple>& layers, const std::string& loss, double delta,
          std::vector<double> quantiles, const std::string& rule, double beta1, double beta2, double epsilon,
-         double weight_decay, int64_t batch_size, bool shuffle, uint64_t seed, std::vector<int64_t> starts, double l1,
-         double l2, double clip_norm) {
+         int64_t batch_size, bool shuffle, uint64_t seed, const std::vector<StartTuple>& tuples, double clip_norm) {
         require(batch_size > 0, "batch_size must be 1 or more");
-        require(!starts.empty(), "there must be one start or more");
+        require(!tuples.empty(), "there must be one start or more");
+        std::vector<Start> starts;
+        for (const auto& [number, learning_rate, weight_decay, l1, l2] : tuples)
+          starts.push_back({number, learning_rate, weight_decay, l1, l2});
         new (self) Plan{.layers = parse_layers(layers),
                         .loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)},
-                        .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon, weight_decay},
+                        .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon},
                         .batch_size = batch_size,
                         .shuffle = shuffle,
                         .seed = seed,
                         .starts = std::move(starts),
-                        .l1 = l1,
-                        .l2 = l2,
                         .clip_norm = clip_norm};
       },
       nb::kw_only(), "layers"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
-      "weight_decay"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "l1"_a, "l2"_a, "clip_norm"_a);
+      "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a);
 
   nb::class_<Slice>(m, "Slice")
       .def_ro("n_steps", &Slice::n_steps)
@@ -183,9 +207,10 @@ NB_MODULE(_core, m) {
       .def_ro("gradient_norm", &Slice::gradient_norm)
       .def_ro("diverged_step", &Slice::diverged_step);
 
-  bind<float>(m, "SessionFloat32");
-  bind<double>(m, "SessionFloat64");
+  bind<float>(m, "SessionFloat32", "PredictorFloat32");
+  bind<double>(m, "SessionFloat64", "PredictorFloat64");
 
+  m.def("fma_peak", &fallline::fma_peak, "threads"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("instruction_sets", &fallline::instruction_sets);
   m.def("instruction_set", &fallline::instruction_set);
   m.def("use_instruction_set", &fallline::use_instruction_set, "name"_a);

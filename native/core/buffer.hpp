@@ -14,9 +14,11 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(int64_t n) : size_(n), data_(static_cast<T*>(::operator new[](bytes(n), std::align_val_t{64}))) {
-    std::memset(data_.get(), 0, bytes(n));
-  }
+  explicit Buffer(int64_t n) : Buffer(n, uninitialized) { std::memset(data_.get(), 0, bytes(n)); }
+  // Room for what is written before it is read.
+  enum Uninitialized { uninitialized };
+  Buffer(int64_t n, Uninitialized)
+      : size_(n), data_(static_cast<T*>(::operator new[](bytes(n), std::align_val_t{64}))) {}
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   int64_t size() const { return size_; }

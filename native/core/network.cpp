@@ -3,181 +3,243 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/losses.hpp"
-#include "core/philox.hpp"
-
 namespace fallline {
+namespace {
 
-int64_t piece_rows(const std::vector<Layer>& layers) {
-  return std::clamp<int64_t>(500'000'000 / n_parameters(layers), 128, 1024);
+// Whether f'(z) cannot be told from f(z), or from its sign.
+bool derivative_needs_Z(Activation f) {
+  return f == Activation::gelu || f == Activation::silu || f == Activation::mish || f == Activation::softplus;
 }
 
+}  // namespace
+
 template <class T>
-Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, bool backpropagates)
-    : layers_(layers), layout_(layers), kernels_(kernels<T>()) {
-  int64_t largest = 0;
+Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, Use use, int threads, const Loss& loss,
+                    int64_t n_targets)
+    : layers_(layers),
+      layout_(layers),
+      kernels_(kernels<T>()),
+      stride_((capacity | 1) * panel<T>),  // odd, so that panels do not compete for the same lines of a cache
+      use_(use),
+      loss_(loss),
+      n_targets_(n_targets),
+      quantiles_(static_cast<int64_t>(loss.quantiles.size())) {
+  const bool trains = use == Use::train;
+  X_ = room(layers[0].n_in);
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const Layer& layer = layers[l];
-    const int64_t width = padded<T>(layer.n_out);
-    const bool drops = backpropagates && layer.dropout > 0;
-    width_.push_back(width);
-    Z_.emplace_back(capacity * width);
-    A_.emplace_back(capacity * width);
-    dZ_.emplace_back(backpropagates ? capacity * width : 0);
-    mask_.emplace_back(drops ? capacity * width : 0);
-    dropped_.emplace_back(drops ? capacity * width : 0);
-    if (l > 0) largest = std::max(largest, layer.n_out * padded<T>(layer.n_in));
+    const bool last = l + 1 == layers.size(), drops = trains && layer.dropout > 0;
+    Values values{};
+    values.Z = room(layer.n_out);
+    // The last Z is for the loss; its A is asked for in prediction alone.
+    const bool in_place = last || !trains || !derivative_needs_Z(layer.activation);
+    values.A = in_place ? values.Z : room(layer.n_out);
+    if (trains) values.dZ = room(layer.n_out);
+    if (drops) values.mask = room(layer.n_out);
+    if (drops) values.dropped = room(layer.n_out);
+    values_.push_back(values);
   }
-  Wt_ = Buffer<T>(backpropagates ? largest : 0);
+  const int64_t rows = use == Use::predict ? 0 : capacity;
+  Y_ = Buffer<T>(rows * n_targets);
+  for (Buffer<T>* buffer : {&weight_, &share_, &losses_}) *buffer = Buffer<T>(rows);
+  exact_share_ = Buffer<double>(rows);
+  std::copy(loss.quantiles.begin(), loss.quantiles.end(), quantiles_.data());
+  const int64_t scratch = std::max(trains ? kernels_.backward_scratch : 0, loss_scratch<T>(layers.back().n_out));
+  for (int t = 0; t < threads; ++t) scratch_.emplace_back(scratch);
 }
 
 template <class T>
-void Network<T>::draw_mask(std::size_t l, int64_t n, int64_t first, const DropoutKey& key) {
-  const Layer& layer = layers_[l];
-  const double threshold = std::nearbyint(layer.dropout * 4294967296.0);
-  const T kept = T(1 / (1 - layer.dropout));
-  const int64_t layer_and_start = static_cast<int64_t>(l) + 65536 * key.start;
-  Words words(key.seed, key.step, layer_and_start, Purpose::dropout, first * layer.n_out);
+Panels<T> Network<T>::room(int64_t columns) {
+  rooms_.emplace_back(panels<T>(columns) * stride_);
+  return {rooms_.back().data(), stride_};
+}
+
+template <class T>
+Panels<const T> Network<T>::input(std::size_t l) const {
+  if (l == 0) return X_;
+  const Values& before = values_[l - 1];
+  return before.dropped.at ? before.dropped : before.A;
+}
+
+template <class T>
+bool Network<T>::take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n) {
+  constexpr int64_t group = 8;  // rows side by side, so that a panel is written line after line
+  const Data<T>& data = *visit.data;
+  const int64_t n_in = layers_[0].n_in;
+  bool finite = true;
+  for (int64_t r = 0; r < n; r += group) {
+    const int64_t rows = std::min(group, n - r);
+    const T* row[group];
+    for (int64_t i = 0; i < rows; ++i) row[i] = data.X + visit.row(from + r + i) * n_in;
+    finite &= kernels_.to_panels(rows, n_in, row, X_.from_row(first + r));
+  }
+  if (use_ == Use::predict) return finite;
   for (int64_t r = 0; r < n; ++r) {
-    T* mask = mask_[l].data() + r * width_[l];
-    for (int64_t j = 0; j < layer.n_out; ++j) mask[j] = words.next() >= threshold ? kept : T(0);
+    const int64_t row = visit.row(from + r);
+    std::copy_n(data.Y + row * n_targets_, n_targets_, Y_.data() + (first + r) * n_targets_);
+    weight_[first + r] = data.weight[row];
   }
+  return finite;
 }
 
 template <class T>
-void Network<T>::forward(const T* parameters, const T* X, int64_t n) {
-  forward(parameters, X, n, 0, nullptr);
+void Network<T>::draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch) {
+  const Layer& layer = layers_[l];
+  kernels_.dropout_mask({.seed = key.seed,
+                         .step = key.step,
+                         .layer_and_start = static_cast<int64_t>(l) + 65536 * key.start,
+                         .first = of_batch,
+                         .n = n,
+                         .n_out = layer.n_out,
+                         .threshold = std::nearbyint(layer.dropout * 4294967296.0),
+                         .kept = T(1 / (1 - layer.dropout)),
+                         .mask = values_[l].mask.from_row(first).at,
+                         .m_panel = stride_});
 }
 
 template <class T>
-void Network<T>::forward(const T* parameters, const T* X, int64_t n, int64_t first, const DropoutKey* key) {
-  masked_ = key != nullptr;
-  const T* in = X;
-  int64_t in_row = layers_[0].n_in;
+void Network<T>::forward(const T* parameters, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
+    const Values& values = values_[l];
     const Packed& at = layout_[l];
-    const int64_t width = width_[l];
-    T *Z = Z_[l].data(), *A = A_[l].data();
-    kernels_.matmul({.m = n,
-                     .k = layer.n_in,
-                     .n_panels = width / panel<T>,  //
-                     .a = in,
-                     .a_row = in_row,
-                     .a_col = 1,  //
-                     .b = parameters + at.W,
-                     .b_panel = layer.n_in * panel<T>,
-                     .b_row = panel<T>,  //
-                     .c = Z,
-                     .c_panel = panel<T>,
-                     .c_row = width,
-                     .bias = parameters + at.b});
-    if (layer.activation == Activation::softmax) {
-      for (int64_t r = 0; r < n; ++r) softmax_row(layer.n_out, Z + r * width, A + r * width);
-    } else {
-      kernels_.activate[static_cast<int>(layer.activation)](n * width, Z, A);
-    }
-    in = A;
-    in_row = width;
-    if (key && layer.dropout > 0) {
-      draw_mask(l, n, first, *key);
-      T* dropped = dropped_[l].data();
-      for (int64_t i = 0; i < n * width; ++i) dropped[i] = A[i] * mask_[l][i];
-      in = dropped;
+    const bool in_loss = l + 1 == layers_.size() && use_ != Use::predict;  // the loss looks at Z
+    kernels_.forward(
+        {.n = n,
+         .n_in = layer.n_in,
+         .n_out = layer.n_out,
+         .A_prev = Panels<const T>(input(l)).from_row(first),
+         .W = {parameters + at.W, layer.n_in * panel<T>},
+         .b = parameters + at.b,
+         .Z = values.Z.from_row(first),
+         .A = values.A.from_row(first),
+         .activate = in_loss || layer.activation == Activation::softmax || layer.activation == Activation::identity
+                         ? nullptr
+                         : kernels_.activate[static_cast<int>(layer.activation)]});
+    if (layer.activation == Activation::softmax && !in_loss)
+      kernels_.softmax(n, layer.n_out, values.Z.from_row(first).at, values.A.from_row(first).at, stride_,
+                       scratch_[0].data());
+    if (values.mask.at) {
+      draw_mask(l, first, n, key, of_batch);
+      const Panels<T> A = values.A.from_row(first), mask = values.mask.from_row(first);
+      const Panels<T> dropped = values.dropped.from_row(first);
+      for (int64_t p = 0; p < panels<T>(layer.n_out); ++p)
+        kernels_.multiply(n * panel<T>, A.at + p * stride_, mask.at + p * stride_, dropped.at + p * stride_);
     }
   }
 }
 
 template <class T>
-double Network<T>::last_layer(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n, bool with_gradient) {
+void Network<T>::loss(int64_t first, int64_t n, double per_weight, int thread) {
+  for (int64_t r = first; r < first + n; ++r) {
+    exact_share_[r] = static_cast<double>(weight_[r]) * per_weight;
+    share_[r] = static_cast<T>(exact_share_[r]);
+  }
   const Layer& last = layers_.back();
-  const int64_t width = width_.back();
-  const bool of_log_softmax =
-      last.activation == Activation::softmax ||
-      (last.activation == Activation::identity && loss.kind == LossKind::categorical_cross_entropy);
-  const double per_weight = batch.weight_sum > 0 ? 1 / batch.weight_sum : 0;  // no weight: loss and gradient are 0
-  double value = 0;
-  for (int64_t r = 0; r < n; ++r) {
-    T* dZ = with_gradient ? dZ_.back().data() + r * width : nullptr;
-    const double share = static_cast<double>(batch.weight[first + r]) * per_weight;
-    LastRow<T> row{last.n_out,
-                   batch.n_targets,
-                   Z_.back().data() + r * width,
-                   A_.back().data() + r * width,
-                   0,
-                   0,
-                   batch.Y + (first + r) * batch.n_targets};
-    if (of_log_softmax) log_sum_exp(row);
-    value += share * static_cast<double>(row_loss(loss, last.activation, row, static_cast<T>(share), dZ));
+  kernels_.loss({.n = n,
+                 .n_out = last.n_out,
+                 .n_targets = n_targets_,
+                 .loss = loss_.kind,
+                 .output = last.activation,
+                 .delta = static_cast<T>(loss_.delta),
+                 .quantiles = quantiles_.data(),
+                 .n_quantiles = quantiles_.size(),
+                 .Z = values_.back().Z.from_row(first).at,
+                 .dZ = values_.back().dZ.from_row(first).at,
+                 .z_panel = stride_,
+                 .Y = Y_.data() + first * n_targets_,
+                 .share = share_.data() + first,
+                 .losses = losses_.data() + first,
+                 .scratch = scratch_[static_cast<std::size_t>(thread)].data()});
+}
+
+// From Z = A_prev W + b follows dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
+template <class T>
+void Network<T>::back(const T* parameters, int64_t first, int64_t n, int thread) {
+  for (std::size_t l = layers_.size() - 1; l > 0; --l) {
+    const Layer &layer = layers_[l], &previous = layers_[l - 1];
+    const Values& before = values_[l - 1];
+    kernels_.backward({.n = n,
+                       .n_in = layer.n_in,
+                       .n_out = layer.n_out,
+                       .dZ = values_[l].dZ.from_row(first),
+                       .W = {parameters + layout_[l].W, layer.n_in * panel<T>},
+                       .mask = before.mask.from_row(first),
+                       .Z_prev = before.Z.from_row(first),
+                       .A_prev = before.A.from_row(first),
+                       .dZ_prev = before.dZ.from_row(first),
+                       .derive = kernels_.derive[static_cast<int>(previous.activation)],
+                       .scratch = scratch_[static_cast<std::size_t>(thread)].data()});
   }
-  return value;
 }
 
 template <class T>
-double Network<T>::loss(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n) {
-  return last_layer(loss, batch, first, n, false);
+Gradient<T> Network<T>::products(std::size_t l, int64_t n, int part, int parts, T* gradient) const {
+  return {.n = n,
+          .n_in = layers_[l].n_in,
+          .n_out = layers_[l].n_out,
+          .part = part,
+          .parts = parts,
+          .A_prev = input(l),
+          .dZ = values_[l].dZ,
+          .dW = gradient + layout_[l].W,
+          .stride = layers_[l].n_in * panel<T>,
+          .W = nullptr,
+          .m = nullptr,
+          .v = nullptr,
+          .step = nullptr};
 }
 
 template <class T>
-double Network<T>::gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n,
-                            const DropoutKey* key, T* gradient) {
-  const T* X = batch.X + first * layers_[0].n_in;
-  forward(parameters, X, n, first, key);
-  const double value = last_layer(loss, batch, first, n, true);
-  backward(parameters, X, n, gradient);
-  return value;
-}
-
-// From Z = A_prev W + b follow dW, db and dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
-template <class T>
-void Network<T>::backward(const T* parameters, const T* X, int64_t n, T* gradient) {
+void Network<T>::gradient(int64_t n, int part, int parts, T* gradient) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
-    const Layer& layer = layers_[l];
-    const Packed& at = layout_[l];
-    const int64_t width = width_[l];
-    const T* dZ = dZ_[l].data();
-    const bool previous_drops = l > 0 && masked_ && layers_[l - 1].dropout > 0;
-    const T* A_prev = l == 0 ? X : previous_drops ? dropped_[l - 1].data() : A_[l - 1].data();
-    const int64_t prev_row = l == 0 ? layer.n_in : width_[l - 1];
-
-    // dW (n_in, n_out) = A_prev^T dZ, straight into the packed gradient
-    kernels_.matmul({.m = layer.n_in,
-                     .k = n,
-                     .n_panels = width / panel<T>,  //
-                     .a = A_prev,
-                     .a_row = 1,
-                     .a_col = prev_row,  //
-                     .b = dZ,
-                     .b_panel = panel<T>,
-                     .b_row = width,  //
-                     .c = gradient + at.W,
-                     .c_panel = layer.n_in * panel<T>,
-                     .c_row = panel<T>,
-                     .bias = nullptr});
-    kernels_.column_sums(n, width / panel<T>, dZ, width, gradient + at.b);
-    if (l == 0) return;
-
-    // dA_prev (n, n_in) = dZ W^T, then dZ_prev in its place
-    kernels_.transpose(layer.n_in, layer.n_out, parameters + at.W, Wt_.data());
-    T* dA = dZ_[l - 1].data();
-    kernels_.matmul({.m = n,
-                     .k = layer.n_out,
-                     .n_panels = prev_row / panel<T>,  //
-                     .a = dZ,
-                     .a_row = width,
-                     .a_col = 1,  //
-                     .b = Wt_.data(),
-                     .b_panel = layer.n_out * panel<T>,
-                     .b_row = panel<T>,  //
-                     .c = dA,
-                     .c_panel = panel<T>,
-                     .c_row = prev_row,
-                     .bias = nullptr});
-    if (previous_drops)
-      for (int64_t i = 0; i < n * prev_row; ++i) dA[i] *= mask_[l - 1][i];
-    kernels_.backward[static_cast<int>(layers_[l - 1].activation)](n * prev_row, Z_[l - 1].data(), A_[l - 1].data(), dA,
-                                                                   dA);
+    kernels_.gradient(products(l, n, part, parts, gradient));
+    const Part biases(panels<T>(layers_[l].n_out), part, parts);
+    const Panels<const T> dZ{values_[l].dZ.at + biases.first * stride_, stride_};
+    kernels_.column_sums(n, biases.n(), dZ, gradient + layout_[l].b + biases.first * panel<T>);
   }
+}
+
+template <class T>
+void Network<T>::descend(Rule rule, StepArgs<T> step, int64_t n, int part, int parts, const Parameters<T>& at,
+                         T* gradient) {
+  StepArgs<T> of_biases = step;
+  of_biases.shrink = 1;
+  of_biases.penalized = false;
+  const auto moment = [](T* block, int64_t offset) { return block ? block + offset : nullptr; };
+  for (std::size_t l = layers_.size(); l-- > 0;) {
+    const Packed& place = layout_[l];
+    Gradient<T> weights = products(l, n, part, parts, gradient);
+    weights.W = at.theta + place.W;
+    weights.m = moment(at.m, place.W);
+    weights.v = moment(at.v, place.W);
+    weights.step = &step;
+    kernels_.descend[static_cast<int>(rule)](weights);
+    const Part biases(panels<T>(layers_[l].n_out), part, parts);
+    if (biases.n() == 0) continue;
+    const int64_t b = place.b + biases.first * panel<T>;
+    const Panels<const T> dZ{values_[l].dZ.at + biases.first * stride_, stride_};
+    kernels_.column_sums(n, biases.n(), dZ, gradient + b);
+    kernels_.step[static_cast<int>(rule)](biases.n() * panel<T>, at.theta + b, gradient + b, moment(at.m, b),
+                                          moment(at.v, b), of_biases);
+  }
+}
+
+template <class T>
+double Network<T>::loss_sum(int64_t n) const {
+  double sum = 0;
+  for (int64_t r = 0; r < n; ++r) sum += exact_share_[r] * static_cast<double>(losses_[r]);
+  return sum;
+}
+
+template <class T>
+void Network<T>::read_output(int64_t first, int64_t n, T* A) const {
+  constexpr int64_t N = panel<T>;
+  const int64_t n_out = layers_.back().n_out;
+  const Panels<T> from = values_.back().A.from_row(first);
+  for (int64_t r = 0; r < n; ++r)
+    for (int64_t j = 0; j < n_out; j += N)
+      std::copy_n(from.at + j / N * stride_ + r * N, std::min(N, n_out - j), A + r * n_out + j);
 }
 
 template class Network<float>;

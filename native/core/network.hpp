@@ -1,6 +1,9 @@
-// Forward and backpropagation, in buffers that are made once. The readable twin is
-// src/fallline/engines/reference.py. A batch is worked off in pieces of up to `piece_rows(layers)` rows, so memory does
-// not grow with the batch, and a step over many rows can be left and taken up again.
+// Forward and backpropagation for a piece of a batch, in buffers that are made once. The readable twin is
+// src/fallline/engines/reference.py.
+//
+// Rows do not depend on each other until the gradient is summed over them. So threads share out the rows: each takes
+// its own from the data, goes forward with them to the loss and back to the dZ of every layer; then they wait for each
+// other, and share out the weights: each sums up the gradient of its own, and may take the step at once.
 #pragma once
 
 #include <cstdint>
@@ -11,27 +14,14 @@
 
 namespace fallline {
 
-// Rows in a piece: fixed for a network, so that its sums are. As many as can be worked off without keeping the loop
-// waiting (some 3 GFLOP), but enough to keep the kernels busy.
-int64_t piece_rows(const std::vector<Layer>& layers);
-
-// A batch. Rows of X lie n_in apart, rows of Y n_targets apart.
+// Rows of the data, in the order in which they are visited: row r is order[r], or r itself where order is null.
 template <class T>
-struct Batch {
-  int64_t n;
-  const T* X;
-  const T* Y;
-  const T* weight;
-  int64_t n_targets;
-  double weight_sum;
+struct Visit {
+  const Data<T>* data;
+  const int64_t* order;
+
+  int64_t row(int64_t r) const { return order ? order[r] : r; }
 };
-
-template <class T>
-double sum_of_weights(const T* weight, int64_t n) {
-  double sum = 0;
-  for (int64_t r = 0; r < n; ++r) sum += static_cast<double>(weight[r]);
-  return sum;
-}
 
 // Which dropout masks a step draws.
 struct DropoutKey {
@@ -39,38 +29,74 @@ struct DropoutKey {
   int64_t step, start;
 };
 
+// Rows or panels first to end: part `part` of `parts`.
+struct Part {
+  Part(int64_t n, int part, int parts) : first(n * part / parts), end(n * (part + 1) / parts) {}
+  int64_t first, end;
+  int64_t n() const { return end - first; }
+};
+
+// A start's parameters and moments, packed; m and v are null where the rule has none.
+template <class T>
+struct Parameters {
+  T *theta, *m, *v;
+};
+
 template <class T>
 class Network {
  public:
-  // Buffers for up to `capacity` rows at a time; those of backpropagation only where it will be asked for.
-  Network(const std::vector<Layer>& layers, int64_t capacity, bool backpropagates);
+  enum class Use { predict, measure, train };
+
+  // Buffers for up to `capacity` rows at a time, worked off by up to `threads` threads. Neurons are dropped only where
+  // this trains. A network that predicts needs no loss.
+  Network(const std::vector<Layer>& layers, int64_t capacity, Use use, int threads, const Loss& loss = {},
+          int64_t n_targets = 0);
 
   const Layout<T>& layout() const { return layout_; }
 
-  // A of every layer for n rows X, from packed parameters.
-  void forward(const T* parameters, const T* X, int64_t n);
-  // Row r of the last layer's A.
-  const T* output(int64_t r) const { return A_.back().data() + r * width_.back(); }
-  // What rows `first .. first + n` of a batch, just gone forward, add to the batch's loss.
-  double loss(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n);
-  // The same after a forward pass, with dropout if a key is given; and what they add to the batch's gradient, packed.
-  double gradient(const T* parameters, const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n,
-                  const DropoutKey* key, T* gradient);
+  // Copies n rows of the data, from visit `from` on, to rows `first`, `first` + 1, ...; whether all of X is finite.
+  bool take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n);
+  // Those rows forward. Dropout masks are drawn for rows `of_batch`, `of_batch` + 1, ... of the batch.
+  void forward(const T* parameters, int64_t first, int64_t n, const DropoutKey& key = {}, int64_t of_batch = 0);
+  // Their losses, and dZ of the last layer where this trains; a row's share is its weight times `per_weight`.
+  void loss(int64_t first, int64_t n, double per_weight, int thread);
+  // dZ of the layers before.
+  void back(const T* parameters, int64_t first, int64_t n, int thread);
+
+  // This thread's part of the gradient of rows 0 to n, packed.
+  void gradient(int64_t n, int part, int parts, T* gradient);
+  // This thread's part of the step against that gradient; `gradient` is room that may be written to. `shrink` is what
+  // the weights, but not the biases, are multiplied by.
+  void descend(Rule rule, StepArgs<T> step, int64_t n, int part, int parts, const Parameters<T>& at, T* gradient);
+
+  // Sum over rows 0 to n of each one's share times its loss, in their order.
+  double loss_sum(int64_t n) const;
+  // Copies the last layer's A of n rows to A (n, n_out).
+  void read_output(int64_t first, int64_t n, T* A) const;
 
  private:
-  void forward(const T* parameters, const T* X, int64_t n, int64_t first, const DropoutKey* key);
-  double last_layer(const Loss& loss, const Batch<T>& batch, int64_t first, int64_t n, bool with_gradient);
-  void backward(const T* parameters, const T* X, int64_t n, T* gradient);
-  void draw_mask(std::size_t l, int64_t n, int64_t first, const DropoutKey& key);
+  struct Values {
+    Panels<T> Z, A, dZ, mask, dropped;  // (capacity, n_out); at is null where there is none
+  };
+  Panels<T> room(int64_t columns);
+  Panels<const T> input(std::size_t l) const;  // what layer l takes
+  void draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch);
+  Gradient<T> products(std::size_t l, int64_t n, int part, int parts, T* gradient) const;
 
   const std::vector<Layer> layers_;
   const Layout<T> layout_;
   const Kernels<T>& kernels_;
-  std::vector<int64_t> width_;             // columns of layer l with padding
-  std::vector<Buffer<T>> Z_, A_, dZ_;      // (capacity, width[l])
-  std::vector<Buffer<T>> mask_, dropped_;  // where layer l drops neurons: its mask, and A * mask
-  bool masked_ = false;                    // whether the last forward pass dropped neurons
-  Buffer<T> Wt_;                           // one layer's transposed weights
+  const int64_t stride_;  // from panel to panel
+  const Use use_;
+  const Loss loss_;
+  const int64_t n_targets_;
+  std::vector<Buffer<T>> rooms_;
+  Panels<T> X_;
+  std::vector<Values> values_;
+  Buffer<T> Y_, weight_, share_, losses_;
+  Buffer<double> exact_share_;
+  Buffer<T> quantiles_;
+  std::vector<Buffer<T>> scratch_;  // for each thread
 };
 
 }  // namespace fallline

@@ -14,28 +14,45 @@
 namespace fallline::FALLLINE_KERNELS {
 
 namespace {
-#include "kernels/vec.hpp"
 // the order of these matters
+#include "kernels/coefficients.hpp"
+#include "kernels/vec.hpp"
+// and all of these come after them
 #include "kernels/activations.inl.hpp"
-#include "kernels/matmul.inl.hpp"
+#include "kernels/dropout.inl.hpp"
+#include "kernels/losses.inl.hpp"
+#include "kernels/peak.inl.hpp"
 #include "kernels/steps.inl.hpp"
+// the products take steps
+#include "kernels/products.inl.hpp"
 
 template <class T>
 constexpr Kernels<T> table() {
   return {
       .instruction_set = FALLLINE_STRING(FALLLINE_KERNELS),
-      .matmul = matmul<T>,
-      .transpose = transpose<T>,
+      .forward = forward<T>,
+      .forward_row = forward_row<T>,
+      .backward = backward<T>,
+      .backward_scratch = tile_panels<T> * block_k<T> * panel<T>,
+      .gradient = gradient<T, Keep>,
+      .descend = {gradient<T, Sgd>, gradient<T, Momentum>, gradient<T, Nesterov>, gradient<T, RmsProp>,
+                  gradient<T, AdamRule>},
       .column_sums = column_sums<T>,
+      .to_panels = rows_to_panels<T>,
       .activate = {activate<T, Identity>, activate<T, Sigmoid>, activate<T, Tanh>, activate<T, Relu>,
                    activate<T, LeakyRelu>, activate<T, Elu>, activate<T, Selu>, activate<T, Gelu>, activate<T, Silu>,
                    activate<T, Mish>, activate<T, Softplus>},
-      .backward = {backward<T, Identity>, backward<T, Sigmoid>, backward<T, Tanh>, backward<T, Relu>,
-                   backward<T, LeakyRelu>, backward<T, Elu>, backward<T, Selu>, backward<T, Gelu>, backward<T, Silu>,
-                   backward<T, Mish>, backward<T, Softplus>},
+      .derive = {derive<T, Identity>, derive<T, Sigmoid>, derive<T, Tanh>, derive<T, Relu>, derive<T, LeakyRelu>,
+                 derive<T, Elu>, derive<T, Selu>, derive<T, Gelu>, derive<T, Silu>, derive<T, Mish>,
+                 derive<T, Softplus>},
+      .multiply = multiply<T>,
+      .loss = loss<T>,
+      .softmax = softmax<T>,
       .penalize = penalize<T>,
       .sum_of_squares = sum_of_squares<T>,
+      .dropout_mask = dropout_mask<T>,
       .step = {step<T, Sgd>, step<T, Momentum>, step<T, Nesterov>, step<T, RmsProp>, step<T, AdamRule>},
+      .multiply_add = multiply_add<T>,
   };
 }
 }  // namespace

@@ -16,17 +16,50 @@ inline constexpr int64_t panel = 64 / static_cast<int64_t>(sizeof(T));
 inline constexpr int n_activations = 11;  // the elementwise ones: Activation::identity up to, not including, softmax
 inline constexpr int n_rules = 5;
 
-// C (m, n) = A (m, k) B (k, n) + bias, for n in whole panels.
+// A matrix in panels of columns: element (r, j) at at[(j / panel) * stride + r * panel + j % panel].
 template <class T>
-struct Matmul {
-  int64_t m, k, n_panels;
-  const T* a;  // element (r, i) at a[r * a_row + i * a_col]
-  int64_t a_row, a_col;
-  const T* b;  // row i of panel p at b + p * b_panel + i * b_row
-  int64_t b_panel, b_row;
-  T* c;  // row r of panel p at c + p * c_panel + r * c_row
-  int64_t c_panel, c_row;
-  const T* bias;  // n_panels * panel numbers, or null for zero
+struct Panels {
+  T* at;
+  int64_t stride;
+
+  Panels<T> from_row(int64_t r) const { return {at ? at + r * panel<T> : at, stride}; }
+  operator Panels<const T>() const { return {at, stride}; }
+};
+
+template <class T>
+using Activate = void (*)(int64_t n, const T* Z, T* A);
+template <class T>
+using Derive = void (*)(int64_t n, const T* Z, const T* A, const T* dA, T* dZ);
+
+// Z (n, n_out) = A_prev W + b, A = f(Z). A may be Z; without a function there is no A.
+template <class T>
+struct Forward {
+  int64_t n, n_in, n_out;
+  Panels<const T> A_prev, W;
+  const T* b;
+  Panels<T> Z, A;
+  Activate<T> activate;
+};
+
+// The same for one row, and for weights row by row as Python has them; z, in whole panels, becomes a.
+template <class T>
+struct ForwardRow {
+  int64_t n_in, n_out;
+  const T *a_prev, *W, *b;
+  T* z;
+  Activate<T> activate;
+  T* scratch;  // (n_in + 1) * panel numbers, where n_out is less than a panel
+};
+
+// dZ_prev (n, n_in) = (dZ W^T) * mask * f'(Z_prev), f being the layer before's; Z_prev may be A_prev where f' looks at
+// A alone. `mask` may be null.
+template <class T>
+struct Backward {
+  int64_t n, n_in, n_out;
+  Panels<const T> dZ, W, mask, Z_prev, A_prev;
+  Panels<T> dZ_prev;
+  Derive<T> derive;
+  T* scratch;  // backward_scratch numbers
 };
 
 // What a step rule needs to know of one step; the meaning of beta1 and beta2 is the rule's.
@@ -37,23 +70,87 @@ struct StepArgs {
   T new1, new2;                  // 1 - beta1 and 1 - beta2, rounded once
   T m_correction, v_correction;  // Adam: 1 / (1 - beta^t)
   T shrink;                      // decoupled weight decay: parameters are multiplied by this first
+  bool penalized;                // whether l1 sign(W) + l2 W joins the gradient
+  T l1, l2;
+};
+
+// dW (n_in, n_out) = A_prev^T dZ, over n rows: part `part` of `parts`, which is nobody else's. The kernel either keeps
+// it in dW, or takes the rule's step with it at once. W, its moments and dW all have panels `stride` apart; dW is also
+// where sums wait, so it must be there in both cases.
+template <class T>
+struct Gradient {
+  int64_t n, n_in, n_out;
+  int part, parts;
+  Panels<const T> A_prev, dZ;
+  T* dW;
+  int64_t stride;
+  T *W, *m, *v;
+  const StepArgs<T>* step;
+};
+
+// The end of a network: rows of Z, their targets, and what is asked of them. The last activation is the kernel's
+// business: it takes Z alone.
+template <class T>
+struct LastRows {
+  int64_t n, n_out, n_targets;
+  LossKind loss;
+  Activation output;   // identity, sigmoid or softmax
+  T delta;             // huber
+  const T* quantiles;  // quantile: n_out = n_targets * n_quantiles
+  int64_t n_quantiles;
+  const T* Z;  // row r of panel p at Z + p * z_panel + r * panel
+  T* dZ;       // where Z is, and gets share[r] * d loss / dZ, its padding zeros; or null: losses alone
+  int64_t z_panel;
+  const T* Y;      // (n, n_targets), row by row
+  const T* share;  // (n,): each row's share of the batch's weight
+  T* losses;       // (n,): each row's loss, not yet times its share
+  T* scratch;      // loss_scratch<T>(n_out) numbers, aligned like a panel
+};
+
+template <class T>
+inline constexpr int64_t loss_scratch(int64_t n_out) {
+  return 4 * ((n_out + 3) / 4 * 4) * panel<T>;
+}
+
+// A layer's dropout mask for rows [first, first + n) of a batch, in panels.
+template <class T>
+struct MaskRows {
+  uint64_t seed;
+  int64_t step, layer_and_start;  // a and b of core/philox.hpp's Words; the neuron's word is row * n_out + column
+  int64_t first, n, n_out;
+  double threshold;  // words that reach it are kept
+  T kept;            // what their neurons are multiplied by
+  T* mask;           // (r, j) at mask[(j / panel) * m_panel + r * panel + j % panel]; padding is written 0
+  int64_t m_panel;
 };
 
 template <class T>
 struct Kernels {
   const char* instruction_set;
-  void (*matmul)(const Matmul<T>&);
-  // W packed (n_in, n_out) -> W^T packed (n_out, n_in)
-  void (*transpose)(int64_t n_in, int64_t n_out, const T* W, T* Wt);
-  // sums[c] = sum over r < m of dZ[r * row + c], for n_panels panels of columns
-  void (*column_sums)(int64_t m, int64_t n_panels, const T* dZ, int64_t row, T* sums);
-  void (*activate[n_activations])(int64_t n, const T* Z, T* A);
-  void (*backward[n_activations])(int64_t n, const T* Z, const T* A, const T* dA, T* dZ);
+  void (*forward)(const Forward<T>&);
+  void (*forward_row)(const ForwardRow<T>&);
+  void (*backward)(const Backward<T>&);
+  int64_t backward_scratch;
+  void (*gradient)(const Gradient<T>&);
+  void (*descend[n_rules])(const Gradient<T>&);
+  // sums[j] = sum over r < n of dZ[r][j], for n_panels panels of columns
+  void (*column_sums)(int64_t n, int64_t n_panels, Panels<const T> dZ, T* sums);
+  // Row r of n is at rows[r]; gives whether all numbers are finite
+  bool (*to_panels)(int64_t n, int64_t n_columns, const T* const* rows, Panels<T> to);
+  Activate<T> activate[n_activations];
+  Derive<T> derive[n_activations];
+  void (*multiply)(int64_t n, const T* A, const T* B, T* C);
+  void (*loss)(const LastRows<T>&);
+  // A = softmax(Z), both in panels as in LastRows; A may be Z, its padding becomes zero
+  void (*softmax)(int64_t n, int64_t n_out, const T* Z, T* A, int64_t z_panel, T* scratch);
   // dW += l1 sign(W) + l2 W: the gradient of the penalties
   void (*penalize)(int64_t n, const T* W, T l1, T l2, T* dW);
   double (*sum_of_squares)(int64_t n, const T* x);
+  void (*dropout_mask)(const MaskRows<T>&);
   // theta, g, and moments m, v where the rule has them, all of n numbers
   void (*step[n_rules])(int64_t n, T* theta, const T* g, T* m, T* v, const StepArgs<T>&);
+  // Some millions of fused multiply-adds on registers alone; gives how many operations it was. `sink`: one panel.
+  double (*multiply_add)(T* sink);
 };
 
 // The table in use: the best that the processor runs, capped by FALLLINE_ISA.

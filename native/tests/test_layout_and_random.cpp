@@ -64,6 +64,44 @@ TEST(philox_known_answers) {
       CHECK(words.next() == word, "block %u", block);
 }
 
+// Word for word what Words gives, whatever the row to begin with; padding is 0, and nothing lies outside.
+TEST_BOTH(dropout_masks_are_those_of_the_words) {
+  constexpr int64_t N = panel<T>, n = 37;
+  constexpr uint64_t seed = 0x9abcdef012345678;
+  constexpr int64_t step = (int64_t{5} << 32) + 3000000000, layer_and_start = 3 + 65536 * 7;
+  for (const Kernels<T>* kernels : tables<T>())
+    for (const int64_t n_out : {1, 3, 10, 17, 64, 300})
+      for (const int64_t first : {int64_t(0), int64_t(5), int64_t(1000), int64_t(17179869184) / n_out - 5})
+        for (const double threshold : {0.0, 1.0, 1288490189.0, 2147483648.5, 4294967295.0, 4294967296.0}) {
+          const int64_t n_panels = padded<T>(n_out) / N, m_panel = (n + 2) * N;
+          Guarded<T> mask(n_panels * m_panel);
+          kernels->dropout_mask({.seed = seed,
+                                 .step = step,
+                                 .layer_and_start = layer_and_start,
+                                 .first = first,
+                                 .n = n,
+                                 .n_out = n_out,
+                                 .threshold = threshold,
+                                 .kept = T(1.25),
+                                 .mask = mask.data(),
+                                 .m_panel = m_panel});
+          Words words(seed, step, layer_and_start, Purpose::dropout, first * n_out);
+          bool right = mask.intact();
+          for (int64_t r = 0; r < n; ++r)
+            for (int64_t j = 0; j < n_panels * N; ++j) {
+              const T wanted = j < n_out && words.next() >= threshold ? T(1.25) : T(0);
+              right &= same_bits(mask[j / N * m_panel + r * N + j % N], wanted);
+            }
+          for (int64_t p = 0; p < n_panels; ++p)
+            for (int64_t i = n * N; i < m_panel; ++i) right &= mask.untouched(p * m_panel + i);
+          CHECK(right, "%s: n_out=%ld first=%ld threshold=%.1f", kernels->instruction_set, long(n_out), long(first),
+                threshold);
+          mask[0] = 0;
+          kernels->dropout_mask({seed, step, layer_and_start, first, 0, n_out, threshold, T(1), mask.data(), m_panel});
+          CHECK(mask[0] == 0 && mask.intact(), "%s: no rows", kernels->instruction_set);
+        }
+}
+
 TEST(row_order_is_a_fair_permutation) {
   for (const int64_t n : {1, 2, 10, 1000}) {
     std::vector<int64_t> order(static_cast<std::size_t>(n)), again(order), other(order), wanted(order);

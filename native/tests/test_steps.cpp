@@ -78,7 +78,10 @@ TEST_BOTH(steps_follow_the_textbook) {
                                  T(1 - 0.999),
                                  T(1 / (1 - std::pow(0.9, t))),
                                  T(1 / (1 - std::pow(0.999, t))),
-                                 shrink};
+                                 shrink,
+                                 false,
+                                 T(0),
+                                 T(0)};
           for (int64_t i = 0; i < n; ++i) {
             g[i] = T(std::ldexp(dice.between(-1, 1), dice.whole(-12, 3)));
             if (i % 7 == 0) g[i] = 0;
@@ -119,7 +122,7 @@ TEST_BOTH(steps_leave_zero_alone) {
         kernels->step[static_cast<int>(row.rule)](
             n, theta.data(), g.data(), row.n_moments > 0 ? m.data() : nullptr, row.n_moments > 1 ? v.data() : nullptr,
             {T(0.1), T(0.9), T(0.999), T(1e-8), T(1 - 0.9), T(1 - 0.999), T(1 / (1 - std::pow(0.9, t))),
-             T(1 / (1 - std::pow(0.999, t))), T(0.9)});
+             T(1 / (1 - std::pow(0.999, t))), T(0.9), false, T(0), T(0)});
       bool zero = true, moved = true;
       for (int64_t i = 0; i < n; ++i) {
         if (i % 3 == 0)

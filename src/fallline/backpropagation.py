@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fallline.engines import Data, Engine, Plan, as_engine
+from fallline.engines import Data, Engine, Plan, Start, as_engine
 from fallline.losses import Loss, as_loss
 from fallline.network import Network, views
 from fallline.optimizers import SGD
@@ -45,6 +45,7 @@ def gradient(
     l1: float = 0.0,
     l2: float = 0.0,
     engine: Engine | str = "native",
+    threads: int | str | None = None,
 ) -> Gradient:
     """Backpropagation: the gradient of the loss over some rows.
 
@@ -60,6 +61,8 @@ def gradient(
     l1, l2 : float, default 0
         Penalties `l1 * sum |W| + l2 / 2 * sum W^2` over all weights (not the biases).
     engine : {"native", "reference"} or Engine, default "native"
+    threads : int, "auto" or None, default None
+        How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def gradient(
     """
     record = as_loss(loss, net.output)
     data = Data.of(net, record, X, y, sample_weight)
-    penalties = {"l1": PARAMS["l1"].check(l1), "l2": PARAMS["l2"].check(l2)}
-    plan = Plan(net.layers, record, SGD(), batch_size=len(data.X), **penalties)
-    value, block = as_engine(engine).gradient(plan, net.parameters, data)
+    start = Start(l1=PARAMS["l1"].check(l1), l2=PARAMS["l2"].check(l2))
+    plan = Plan(net.layers, record, SGD(), batch_size=len(data.X), starts=(start,))
+    value, block = as_engine(engine, threads).gradient(plan, net.parameters, data)
     return Gradient(value, block, *views(net.layers, block))

@@ -17,16 +17,18 @@ from fallline.engines import Data, Engine, Plan, Session, Slice, as_engine
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress
-from fallline.listeners.listener import is_better
+from fallline.listeners.listener import as_listeners, heard, is_better
 from fallline.losses import Loss, as_loss
 from fallline.metrics import Metric, as_metrics, measure
 from fallline.network import Network
-from fallline.optimizers import StepRule, as_rule
+from fallline.optimizers import PerStart, StepRule, as_rule
 from fallline.params import PARAMS
 from fallline.schedules import Schedule, as_schedule
+from fallline.starts import as_starts
 
 Array = npt.NDArray[Any]
 
+FACTORS_AHEAD = 1024  # steps for which the schedule is asked at a time, at least
 SLICE_SECONDS = 0.05  # how long an engine runs before the loop looks up: listeners, Ctrl-C
 
 
@@ -71,7 +73,7 @@ class Run:
 
 
 def descend(
-    net: Network,
+    net: Network | Sequence[Network],
     X: npt.ArrayLike,
     y: npt.ArrayLike,
     loss: Loss | str = "auto",
@@ -84,28 +86,30 @@ def descend(
     starts: int = 1,
     seed: int = 0,
     sample_weight: npt.ArrayLike | None = None,
-    l1: float = 0.0,
-    l2: float = 0.0,
+    l1: PerStart = 0.0,
+    l2: PerStart = 0.0,
     dropout: float | Sequence[float] = 0.0,
     clip_norm: float | None = None,
     shuffle: bool = True,
     keep: str = "best",
     callbacks: Listener | Sequence[Listener] = (),
     engine: Engine | str = "native",
+    threads: int | str | None = None,
 ) -> Run:
     """Gradient descent from one or several random starts.
 
     Parameters
     ----------
-    net : Network
-        The first start; it is left as it is, the run has its own copies.
+    net : Network or sequence of Network
+        The first start, or each start as given: `[net] * 3` is the same one three times, for a sweep. They are left as
+        they are, the run has its own copies.
     X : array of shape (n, n_in)
     y : array of shape (n,) or (n, n_targets)
         Targets; classes as whole numbers where the network has several outputs.
     loss : Loss or str, default "auto"
         See `fallline.losses`; "auto" follows the output: squared error for identity, cross-entropy otherwise.
     optimizer : StepRule or str, default "adam"
-        See `fallline.optimizers`.
+        See `fallline.optimizers`. Its learning rate and weight decay may be sequences, one number for each start.
     schedule : Schedule or str, default "constant"
         What the rule's learning rate is multiplied by as the training goes on; see `fallline.schedules`.
     batch_size : int or None, default 32
@@ -117,13 +121,15 @@ def descend(
     metrics : str, sequence of str or mapping of str to callable, default ()
         Measured on the validation rows: "accuracy", "rmse", "mae", "r2", or your own; see `fallline.metrics`.
     starts : int, default 1
-        Random starts to train: `net` and `starts - 1` others of its seed.
+        Random starts to train: `net` and `starts - 1` others of its seed. Sequences for other parameters say it too.
+        A start's number, from 0, chooses its dropout masks.
     seed : int, default 0
         Of the row orders and the dropout masks. The same seed gives the same path.
     sample_weight : array of shape (n,), optional
         Weight of each row; the loss of a batch is the weighted mean over its rows.
-    l1, l2 : float, default 0
-        Penalties `l1 * sum |W| + l2 / 2 * sum W^2` over all weights; the losses reported leave them out.
+    l1, l2 : float or sequence of float, default 0
+        Penalties `l1 * sum |W| + l2 / 2 * sum W^2` over all weights, of all starts or of each; the losses reported
+        leave them out.
     dropout : float or sequence of float, default 0
         Share of neurons dropped after each hidden layer (Srivastava et al. 2014), one for all or one each.
     clip_norm : float, optional
@@ -138,6 +144,8 @@ def descend(
         Hear of every slice and epoch and may stop the descent, for example `EarlyStopping(patience=10)`.
     engine : {"native", "reference"} or Engine, default "native"
         What computes: the compiled core, or NumPy to be read.
+    threads : int, "auto" or None, default None
+        How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
 
     Returns
     -------
@@ -168,8 +176,17 @@ def descend(
     >>> run = descend(net, x, x[:, 0] ** 2, optimizer=SGD(0.1, momentum=0.9), epochs=200)
     >>> bool(run.history["loss"][-1, 0] < 1e-3)
     True
+
+    A sweep of the step size from the same random start:
+
+    >>> run = descend([net] * 3, x, x[:, 0] ** 2, optimizer=SGD([0.001, 0.01, 0.1]), epochs=50)
+    >>> run.history["learning_rate"][-1].tolist(), run.best_start
+    ([0.001, 0.01, 0.1], 2)
     """
-    record, rule, law = as_loss(loss, net.output), as_rule(optimizer), as_schedule(schedule)
+    rule, law = as_rule(optimizer), as_schedule(schedule)
+    networks, settings = as_starts(net, rule, starts, l1, l2)
+    net = networks[0]
+    record = as_loss(loss, net.output)
     data = Data.of(net, record, X, y, sample_weight)
     n = len(data.X)
     size = n if batch_size is None else min(PARAMS["batch_size"].check(batch_size), n)
@@ -180,9 +197,7 @@ def descend(
         batch_size=size,
         shuffle=shuffle and size < n,
         seed=PARAMS["seed"].check(seed),
-        starts=tuple(range(PARAMS["starts"].check(starts))),
-        l1=PARAMS["l1"].check(l1),
-        l2=PARAMS["l2"].check(l2),
+        starts=settings,
         dropout=_dropout_rates(dropout, len(net.layers) - 1),
         clip_norm=PARAMS["clip_norm"].check(clip_norm) or 0.0,
     )
@@ -193,7 +208,6 @@ def descend(
     held_back = None if validation is None else _held_back(net, record, validation)
     if metrics and held_back is None:
         raise ParameterError("metrics are measured on validation rows; set validation=(X, y)")
-    networks = [net.copy()] + [net.restart(index) for index in plan.starts[1:]]
     return _Descent(
         plan,
         networks,
@@ -203,8 +217,8 @@ def descend(
         held_back,
         as_metrics(metrics),
         keep,
-        _listeners(callbacks),
-        as_engine(engine),
+        as_listeners(callbacks),
+        as_engine(engine, threads),
     ).run()
 
 
@@ -215,14 +229,6 @@ def _held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike]) ->
         return Data.of(net, loss, *validation)
     except DataError as error:
         raise DataError(f"validation: {error}") from None
-
-
-def _listeners(callbacks: Listener | Sequence[Listener]) -> tuple[Listener, ...]:
-    listeners = (callbacks,) if isinstance(callbacks, Listener) else tuple(callbacks)
-    for listener in listeners:
-        if not isinstance(listener, Listener):
-            raise ParameterError(f"callbacks has {listener!r}; each must be a Listener, such as EarlyStopping()")
-    return listeners
 
 
 def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[float, ...]:
@@ -240,11 +246,21 @@ class _Snapshot:
     step: Array
     loss: Array
 
-    def take(self, where: Array, parameters: Array, step: int | Array, loss: Array) -> None:
+    def take(self, where: Array, parameters: Array, step: int | Array, loss: Array | float) -> None:
         """Replace the starts that `where`, shape (K,), names."""
         np.copyto(self.parameters, parameters, where=where[:, None])
-        self.step[where] = step[where] if isinstance(step, np.ndarray) else step
-        self.loss[where] = loss[where]
+        np.copyto(self.step, step, where=where)
+        np.copyto(self.loss, loss, where=where)
+
+
+def _parts(rows: Data, n_parameters: int) -> list[tuple[Data, float]]:
+    """Rows to measure on in parts of at most some 0.5 GFLOP, so that Ctrl-C need not wait; and each part's weight."""
+    size = max(1024, 250_000_000 // n_parameters)
+    parts = [
+        Data(*(array[first : first + size] for array in (rows.X, rows.Y, rows.weight)))
+        for first in range(0, len(rows.X), size)
+    ]
+    return [(part, float(part.weight.sum(dtype=np.float64))) for part in parts]
 
 
 class _Descent:
@@ -266,8 +282,12 @@ class _Descent:
         self.plan, self.networks, self.data, self.schedule = plan, networks, data, schedule
         self.epochs, self.validation, self.metrics, self.keep = epochs, validation, metrics, keep
         self.engine = engine
+        self.numbers = np.arange(len(networks))  # of the starts
+        self.learning_rates = np.array([start.learning_rate for start in plan.starts])
+        self.ahead, self.ahead_from = np.empty(0), 0  # the schedule's factors of the steps from some step on
+        self.parts = [] if validation is None else _parts(validation, len(networks[0].parameters))
         self.history = History()
-        self.listeners = [self.history, *callbacks]
+        self.heard = heard([self.history, *callbacks])
         self.steps_per_epoch = math.ceil(len(data.X) / plan.batch_size)
         self.n_steps = epochs * self.steps_per_epoch
         self.began = time.perf_counter()
@@ -299,104 +319,115 @@ class _Descent:
     def _epoch(self, session: Session, epoch: int) -> str:
         """Steps to the end of an epoch, then its rows; "finished", or why the descent must end."""
         step, end = (epoch - 1) * self.steps_per_epoch, epoch * self.steps_per_epoch
-        rates = self._learning_rates(step, end)
+        factors = self._factors(step, end)
         loss_sum, weight_sum, stop = np.zeros(len(self.networks)), 0.0, False
         while step < end:
-            done = session.run(rates[step - end :], SLICE_SECONDS)
+            done = session.run(factors[step - end :], SLICE_SECONDS)
             step += done.n_steps
             loss_sum += done.loss_sum
             weight_sum += done.weight_sum
             self.diverged = done.diverged_step
-            loss = np.full(len(self.networks), np.nan)
-            if weight_sum > 0:
-                loss = np.where(self.diverged < 0, loss_sum / weight_sum, np.nan)
-            if (self.diverged >= 0).all():
+            good = self.diverged < 0
+            n_good = np.count_nonzero(good)
+            loss = loss_sum / weight_sum if weight_sum > 0 else np.full_like(loss_sum, np.nan)
+            if n_good < len(good):
+                loss[~good] = np.nan
+            if not n_good:
                 return "diverged"
-            stop |= self._tell("on_progress", self._progress(step, loss))
+            if self.heard["on_progress"]:
+                stop |= self._tell("on_progress", self._progress(step, loss))
             if (stop or self.interrupted.is_set()) and step < end:
                 parameters = session.parameters(self.current)
                 self.latest.take(self._healthy(parameters, step), parameters, step, loss)
                 return "stopped" if stop else "interrupted"
-        reason = self._close_epoch(session, epoch, loss, done, float(rates[-1]))
+        reason = self._close_epoch(session, epoch, loss, done, float(factors[-1]))
         return "stopped" if stop and reason == "finished" else reason
 
-    def _close_epoch(self, session: Session, epoch: int, loss: Array, done: Slice, rate: float) -> str:
+    def _close_epoch(self, session: Session, epoch: int, loss: Array, done: Slice, factor: float) -> str:
         """Measure, write the rows, remember the best, and ask the listeners."""
         parameters, step = session.parameters(self.current), epoch * self.steps_per_epoch
         good = self._healthy(parameters, step)
         measured = self._measure(parameters, good)
         if measured is None:
-            self.latest.take(good, parameters, step, np.full_like(loss, np.nan))
+            self.latest.take(good, parameters, step, math.nan)
             return "interrupted"
         if self.validation is None:
             # An epoch's loss is about the parameters that it began with, closer than about those that it ended with.
             monitored = loss
             self.best.take(is_better(loss, self.best.loss), self.latest.parameters, self.latest.step, loss)
         else:
-            monitored = np.array([scores["validation_loss"] for scores in measured])
+            monitored = measured["validation_loss"]
             self.best.take(good & is_better(monitored, self.best.loss), parameters, step, monitored)
         self.latest.take(good, parameters, step, monitored)
-        rows = [
-            {"epoch": epoch, "step": step, "start": k, "loss": float(loss[k])}
-            | measured[k]
-            | {"learning_rate": rate, "gradient_norm": float(done.gradient_norm[k]), "seconds": self._seconds()}
-            for k in range(len(self.networks))
-        ]
-        if (self.diverged >= 0).all():
+        if not np.count_nonzero(good):
             return "diverged"
-        stop = self._tell("on_epoch", Epoch(self._progress(step, loss), rows, monitored, session.parameters))
+        progress = self._progress(step, loss)
+        columns = {
+            "epoch": epoch,
+            "step": step,
+            "start": self.numbers,
+            "loss": loss,
+            **measured,
+            "learning_rate": factor * self.learning_rates,
+            "gradient_norm": done.gradient_norm,
+            "seconds": progress.seconds,
+        }
+        stop = self._tell("on_epoch", Epoch(progress, columns, monitored, session.parameters))
         if self.interrupted.is_set():
             return "interrupted"
         return "stopped" if stop else "finished"
 
     def _healthy(self, parameters: Array, step: int) -> Array:
         """Which starts have finite parameters, shape (K,); the others diverged in the last step if not before."""
-        finite = np.isfinite(parameters).all(axis=1)
-        self.diverged = np.where((self.diverged < 0) & ~finite, step - 1, self.diverged)
+        finite = np.isfinite(parameters)
+        if np.count_nonzero(finite) < finite.size:
+            self.diverged = np.where((self.diverged < 0) & ~finite.all(axis=1), step - 1, self.diverged)
         return self.diverged < 0
 
-    def _measure(self, parameters: Array, good: Array) -> list[dict[str, float]] | None:
-        """Validation loss and metrics of each start, or None if Ctrl-C came before the end."""
+    def _measure(self, parameters: Array, good: Array) -> dict[str, Array] | None:
+        """Validation loss and metrics, each of shape (K,), or None if Ctrl-C came before the end."""
         if self.validation is None:
-            return [{} for _ in parameters]
-        measured = []
-        for theta, is_good in zip(parameters, good, strict=True):
-            scores = {"validation_loss": math.nan} | dict.fromkeys(self.metrics, math.nan)
-            if is_good:
-                found = self._scores(theta, self.validation)
-                if found is None:
-                    return None
-                scores |= found
-            measured.append(scores)
+            return {}
+        measured = {name: np.full(len(parameters), np.nan) for name in ("validation_loss", *self.metrics)}
+        for k in np.flatnonzero(good).tolist():
+            found = self._scores(parameters[k], self.validation)
+            if found is None:
+                return None
+            for name, score in found.items():
+                measured[name][k] = score
         return measured
 
     def _scores(self, theta: Array, rows: Data) -> dict[str, float] | None:
         """Validation loss and metrics of one start, worked off in parts so that Ctrl-C need not wait."""
-        size = max(1024, 250_000_000 // len(theta))  # rows in a part: at most some 0.5 GFLOP
-        loss_sum, outputs = 0.0, []
-        for first in range(0, len(rows.X), size):
+        loss_sum, weight_sum, outputs = 0.0, 0.0, []
+        for part, weight in self.parts:
             if self.interrupted.is_set():
                 return None
-            part = Data(*(array[first : first + size] for array in (rows.X, rows.Y, rows.weight)))
-            weight = float(part.weight.sum(dtype=np.float64))
             loss_sum += weight * self.engine.loss(self.plan, theta, part) if weight > 0 else 0.0
+            weight_sum += weight
             if self.metrics:
                 outputs.append(self.engine.predict(self.plan.layers, theta, part.X))
-        scores = {"validation_loss": loss_sum / float(rows.weight.sum(dtype=np.float64))}
+        scores = {"validation_loss": loss_sum / weight_sum}
         if self.metrics:
             A = self.plan.loss.predictions(np.concatenate(outputs), self.plan.layers[-1].activation)
             with np.errstate(over="ignore", invalid="ignore"):  # of a network that is about to diverge
                 scores |= {name: measure(metric, A, rows.Y, rows.weight) for name, metric in self.metrics.items()}
         return scores
 
-    def _learning_rates(self, first: int, end: int) -> Array:
-        """Learning rates of the steps from `first` up to `end`, shape `(end - first,)`."""
+    def _factors(self, first: int, end: int) -> Array:
+        """Factors of the learning rates in the steps from `first` up to `end`, shape `(end - first,)`."""
+        if end > self.ahead_from + len(self.ahead):  # many short epochs are seen to at once
+            last = max(end, min(self.n_steps, first + FACTORS_AHEAD))
+            self.ahead, self.ahead_from = self._all_factors(first, last), first
+        return self.ahead[first - self.ahead_from : end - self.ahead_from]
+
+    def _all_factors(self, first: int, end: int) -> Array:
         t = np.arange(first, end, dtype=np.float64) / self.n_steps
-        factors = np.asarray(self.schedule.factor(t))
+        factors = np.asarray(self.schedule.factor(t), dtype=np.float64)
         if factors.shape != t.shape or not (np.isfinite(factors) & (factors >= 0)).all():
             kind = type(self.schedule).__name__
             raise ParameterError(f"the schedule {kind} must give a finite number, 0 or more, for each moment")
-        return self.plan.optimizer.learning_rate * factors
+        return factors
 
     def _kept(self, reason: str) -> Run:
         """The run, at the parameters that are kept."""
@@ -435,10 +466,10 @@ class _Descent:
         return found[lowest], lowest, losses[lowest] if math.isfinite(losses[lowest]) else math.nan
 
     def _message(self, reason: str, kept_steps: Array) -> str:
-        epochs = self.history.rows[-1]["epoch"] if len(self.history) else 0
+        epochs = len(self.history) // len(self.networks)
         if (self.diverged >= 0).any():
             k = int(np.argmax(self.diverged >= 0))
-            step, kept, rate = int(self.diverged[k]), int(kept_steps[k]), self.plan.optimizer.learning_rate
+            step, kept, rate = int(self.diverged[k]), int(kept_steps[k]), self.plan.starts[k].learning_rate
             who = "the loss" if len(self.networks) == 1 else f"the loss of start {k}"
             clip = "" if self.plan.clip_norm else ", or set clip_norm"
             return (
@@ -461,6 +492,6 @@ class _Descent:
         return time.perf_counter() - self.began
 
     def _tell(self, event: str, what: Any) -> bool:
-        """Tell all listeners; True if one of them asks to stop."""
-        answers = [bool(getattr(listener, event)(what)) for listener in self.listeners]
+        """Tell all who listen to such an event; True if one of them asks to stop."""
+        answers = [bool(hear(what)) for hear in self.heard[event]]
         return any(answers)

@@ -142,7 +142,7 @@ def fit(
     start = run.best_start
     early = run.stop_reason in ("interrupted", "diverged")
     held_back_chose = held_back is not None and bool(patience or early or settled["starts"] > 1)
-    model = Model(encoder, run.networks[start], {}, engine=settled["engine"])
+    model = Model(encoder, run.networks[start], {}, engine=settled["engine"], threads=settled["threads"])
     scores = {} if held_back is None else model.evaluate(held_back)
     model.training.update(
         recipe=recipe.name,
@@ -164,7 +164,19 @@ def fit(
 
 
 # Settings that a descent takes by the same names.
-_PASSED_ON = ("schedule", "batch_size", "epochs", "starts", "seed", "l1", "l2", "dropout", "clip_norm", "engine")
+_PASSED_ON = (
+    "schedule",
+    "batch_size",
+    "epochs",
+    "starts",
+    "seed",
+    "l1",
+    "l2",
+    "dropout",
+    "clip_norm",
+    "threads",
+    "engine",
+)
 
 
 def _guess(table: Table, y: Array) -> Task:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError, did_you_mean
-from fallline.optimizers import RULES, StepRule, as_rule
+from fallline.optimizers import RULES, StepRule, as_rule, of_one_start
 from fallline.schedules import Constant, Schedule, as_schedule
 
 if TYPE_CHECKING:
@@ -287,13 +287,14 @@ class _RuleSteps:
     def __init__(self, rule: StepRule, schedule: Schedule, steps: int, x: Array) -> None:
         self.rule, self.schedule, self.steps = rule, schedule, steps
         self.state = rule.init_state(x)
-        rate = rule.learning_rate
+        rate, self.weight_decay = of_one_start(rule)
+        self.learning_rate = rate
         self.remedy = f"the learning rate {rate:g} is too large here; try {rate / 10:g}, or optimizer='line_search'"
 
     def next(self, function: _Function, here: _Point, step: int) -> tuple[Array, float]:
         """Give the point after step number `step`, from 1, and f there."""
-        rate = self.rule.learning_rate * float(self.schedule.factor(np.array((step - 1) / self.steps)))
-        x = here.x * (1 - rate * self.rule.weight_decay)
+        rate = self.learning_rate * float(self.schedule.factor(np.array((step - 1) / self.steps)))
+        x = here.x * (1 - rate * self.weight_decay)
         self.rule.update(x, here.gradient, self.state, rate, step)
         return x, function.value(x)
 

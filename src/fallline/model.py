@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from os import PathLike
 from typing import Any, final
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import metrics
-from fallline.engines import as_engine
+from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.files import model_file
 from fallline.network import Network
@@ -33,6 +34,8 @@ class Model:
         How the model came about, JSON-serialisable: recipe, settings, loss, optimizer, rows, scores, history, versions.
     engine : {"native", "reference"}, default "native"
         What computes predictions.
+    threads : int, "auto" or None, default None
+        How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
 
     Examples
     --------
@@ -45,9 +48,14 @@ class Model:
     """
 
     def __init__(
-        self, encoder: Encoder, network: Network, training: dict[str, Any] | None = None, engine: str = "native"
+        self,
+        encoder: Encoder,
+        network: Network,
+        training: dict[str, Any] | None = None,
+        engine: str = "native",
+        threads: int | str | None = None,
     ) -> None:
-        self.encoder, self.network, self.engine = encoder, network, engine
+        self.encoder, self.network, self.engine, self.threads = encoder, network, engine, threads
         self.training: dict[str, Any] = {} if training is None else training
 
     @property
@@ -154,12 +162,16 @@ class Model:
         """
         model_file.write(path, self.encoder, self.network, self.training)
 
+    @cached_property
+    def _engine(self) -> Engine:
+        return as_engine(self.engine, self.threads)
+
     def _outputs(self, X: Table | npt.ArrayLike) -> Array:
         """Compute the network's output `(n, n_out)`, block by block, so that memory stays bounded."""
         rows = inputs_of(X, self.encoder) if isinstance(X, Table) else np.asarray(_by_name(X, self.encoder))
         if rows.dtype.kind not in "biuf":
             raise DataError(f"inputs must be numbers, not {rows.dtype}")
-        network, engine = self.network, as_engine(self.engine)
+        network = self.network
         A = np.empty((len(rows) if rows.ndim else 0, network.layer_sizes[-1]), dtype=network.dtype)
         step = max(1, BLOCK_NUMBERS // max(network.layer_sizes))
         for first in range(0, max(1, len(A)), step):
@@ -167,7 +179,9 @@ class Model:
             with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is refused just below
                 encoded = self.encoder.encode_inputs(rows[block] if rows.ndim else rows)
             self._check_finite(encoded, first)
-            A[block] = engine.predict(network.layers, network.parameters, encoded.astype(network.dtype, copy=False))
+            A[block] = self._engine.predict(
+                network.layers, network.parameters, encoded.astype(network.dtype, copy=False)
+            )
         finite = np.isfinite(A).all(axis=1)
         if not finite.all():
             row, name = int(np.argmin(finite)) + 1, f"{X.name}, " if isinstance(X, Table) else ""
@@ -187,7 +201,7 @@ class Model:
         return f"Model({self.task} of {self.encoder.target!r} from {self.encoder.n_in} inputs, {self.network!r})"
 
 
-def load(path: str | PathLike[str], engine: str = "native") -> Model:
+def load(path: str | PathLike[str], engine: str = "native", threads: int | str | None = None) -> Model:
     """Read a model file; no code in it is run.
 
     Parameters
@@ -195,6 +209,8 @@ def load(path: str | PathLike[str], engine: str = "native") -> Model:
     path : str or path
     engine : {"native", "reference"}, default "native"
         What computes predictions.
+    threads : int, "auto" or None, default None
+        As in `Model`.
 
     Returns
     -------
@@ -217,7 +233,7 @@ def load(path: str | PathLike[str], engine: str = "native") -> Model:
     ...     load(path).encoder.target
     'species'
     """
-    return Model(*model_file.read(path), engine=engine)
+    return Model(*model_file.read(path), engine=engine, threads=threads)
 
 
 def _by_name(X: Any, encoder: Encoder) -> Any:

@@ -1,4 +1,8 @@
-"""Networks: layers, all parameters as one flat block with views, and the random starts that descents begin from."""
+"""Networks: layers, all parameters as one flat block with views, and the random starts that descents begin from.
+
+What a network says about some rows comes from the compiled core, in microseconds; `Network.forward` is NumPy, and keeps
+what every layer gave.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fallline import activations
+from fallline import _core, activations
 from fallline.activations import Activation
 from fallline.errors import DataError, ParameterError, did_you_mean
 from fallline.params import PARAMS
+from fallline.threads import available
 
 Array = npt.NDArray[Any]
 
@@ -62,6 +67,39 @@ def views(layers: Sequence[Layer], block: Array) -> tuple[list[Array], list[Arra
         b.append(block[at + n_weights : at + layer.n_parameters])
         at += layer.n_parameters
     return W, b
+
+
+def check_core() -> None:
+    """Let the compiled core choose its instruction set; ParameterError where FALLLINE_ISA names none."""
+    try:
+        _core.instruction_set()  # chosen at the first call
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+
+
+def core_layers(layers: Sequence[Layer], dropout: Sequence[float] = ()) -> list[tuple[int, int, str, float]]:
+    """Layers as the compiled core takes them: sizes, activation, share of neurons dropped."""
+    rates = [*dropout, 0.0] if dropout else [0.0] * len(layers)
+    return [(layer.n_in, layer.n_out, layer.activation.name, rate) for layer, rate in zip(layers, rates, strict=True)]
+
+
+def predictor(layers: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[[Array, Array, Array, int], bool]:
+    """The forward pass of some layers in the compiled core.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    dtype : dtype
+
+    Returns
+    -------
+    callable
+        `(parameters, X, out, threads) -> bool` with arrays of shapes `(P,)`, `(n, n_in)` and `(n, n_out)`. False: X has
+        another dtype, order or shape, and nothing was done; or it holds a number that is not finite.
+    """
+    check_core()
+    made = _core.PredictorFloat32 if dtype == np.float32 else _core.PredictorFloat64
+    return made(core_layers(layers)).__call__  # bound once: it is called for single rows
 
 
 class Views(Sequence[Array]):
@@ -159,6 +197,7 @@ class Network:
         self._parameters: Array = np.empty(n_parameters, dtype=self.dtype)
         W, b = views(self.layers, self._parameters)
         self.W, self.b = Views(W), Views(b)
+        self._predict: Callable[[Array, Array, Array, int], bool] | None = None  # made when first needed
         if parameters is None:
             self._draw(0)
         else:
@@ -247,8 +286,34 @@ class Network:
         return values
 
     def __call__(self, X: npt.ArrayLike) -> Array:
-        """The network's output for rows X of shape `(n, n_in)`: an array of shape `(n, n_out)`."""
-        return self.forward(X).A[-1]
+        """The network's output for some rows, from the compiled core and with as many threads as the process may use.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_in)
+            In the network's dtype and C order it is taken as it is, and a row costs little more than its arithmetic.
+
+        Returns
+        -------
+        array of shape (n, n_out)
+
+        Raises
+        ------
+        DataError
+            X does not have n_in columns, or holds something that is not a finite number.
+        """
+        predict = self._predict
+        if predict is None:
+            predict, self._threads = predictor(self.layers, self.dtype), available()
+            self._predict = predict
+        if type(X) is np.ndarray and X.ndim == 2:  # most often it is as it should be, which the core sees soonest
+            A = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
+            if predict(self._parameters, X, A, self._threads):
+                return A
+        X = self.inputs(X)
+        A = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
+        predict(self._parameters, X, A, self._threads)
+        return A
 
     def inputs(self, X: npt.ArrayLike) -> Array:
         """X as this network takes it: its dtype, C order, shape `(n, n_in)`, all finite; DataError otherwise."""

@@ -5,6 +5,8 @@ else: the loop, the schedule, the stopping and the printing live elsewhere. `nat
 in C++. Weight decay is decoupled (Loshchilov & Hutter 2019): it shrinks the weights, not the biases, by
 `learning_rate * weight_decay` a step, whatever the rule, and is never divided by the number of rows.
 
+Learning rate and weight decay may be sequences, one number for each start of a descent: a sweep in one call.
+
 >>> import numpy as np
 >>> theta, rule = np.array([1.0]), SGD(0.1)
 >>> rule.update(theta, 2 * theta, rule.init_state(theta), rule.learning_rate, step=1)
@@ -15,6 +17,7 @@ array([0.8])
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, final
 
@@ -25,6 +28,9 @@ from fallline.errors import ParameterError, did_you_mean
 
 Array = npt.NDArray[Any]
 
+PerStart = float | Sequence[float] | Array  # one number for all starts, or a sequence of one for each
+_PER_START = ("learning_rate", "weight_decay")
+
 
 class StepRule(ABC):
     """What all step rules share; each subclass is final.
@@ -33,9 +39,9 @@ class StepRule(ABC):
     ----------
     name : str
         The name that users type.
-    learning_rate : float
+    learning_rate : float or tuple of float
         Length of a step relative to the gradient; positive. A schedule multiplies it.
-    weight_decay : float
+    weight_decay : float or tuple of float
         Share of each weight, times the learning rate, that a step takes away; 0 or more.
     n_moments : int
         Blocks of the size of the parameters that the rule remembers.
@@ -43,8 +49,8 @@ class StepRule(ABC):
 
     name: ClassVar[str]
     source: ClassVar[str]
-    learning_rate: float
-    weight_decay: float
+    learning_rate: PerStart
+    weight_decay: PerStart
 
     @property
     @abstractmethod
@@ -71,12 +77,23 @@ class StepRule(ABC):
         """
 
     def __post_init__(self) -> None:
+        for name in _PER_START:
+            object.__setattr__(self, name, as_per_start(getattr(self, name)))
         for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            number = isinstance(value, (int, float, np.number)) and not np.isinf(value)
-            _require(number, self, field.name, "a finite number")
-        _require(self.learning_rate > 0, self, "learning_rate", "positive")
-        _require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
+            self._check(field.name, _is_finite, "a finite number")
+        self._check("learning_rate", lambda rate: rate > 0, "positive")
+        self._check("weight_decay", lambda decay: decay >= 0, "0 or more")
+
+    def _check(self, name: str, fits: Callable[[float], bool], allowed: str) -> None:
+        """Refuse a setting that does not fit, or the first start's number of it that does not."""
+        value = getattr(self, name)
+        if name not in _PER_START or not isinstance(value, tuple):
+            _require(fits(value), self, name, allowed)
+            return
+        _require(len(value) > 0, self, name, "a number, or one for each start")
+        for k, number in enumerate(value):
+            if not fits(number):
+                raise ParameterError(f"{self.name}'s {name} is {number!r} for start {k}; it must be {allowed}")
 
 
 @final
@@ -90,17 +107,17 @@ class SGD(StepRule):
 
     Parameters
     ----------
-    learning_rate : float, default 0.1
+    learning_rate : float or sequence of float, default 0.1
     momentum : float, default 0
         Share of the velocity kept from step to step, from 0 up to, not including, 1.
     nesterov : bool, default False
-    weight_decay : float, default 0
+    weight_decay : float or sequence of float, default 0
     """
 
-    learning_rate: float = 0.1
+    learning_rate: PerStart = 0.1
     momentum: float = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: PerStart = 0.0
     name = "sgd"
     source = "Robbins & Monro 1951; Polyak 1964; Nesterov 1983, in the form of Sutskever et al. 2013"
 
@@ -133,17 +150,17 @@ class RMSprop(StepRule):
 
     Parameters
     ----------
-    learning_rate : float, default 1e-3
+    learning_rate : float or sequence of float, default 1e-3
     rho : float, default 0.9
         Memory of the mean square, from 0 up to, not including, 1.
     epsilon : float, default 1e-8
-    weight_decay : float, default 0
+    weight_decay : float or sequence of float, default 0
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: PerStart = 1e-3
     rho: float = 0.9
     epsilon: float = 1e-8
-    weight_decay: float = 0.0
+    weight_decay: PerStart = 0.0
     name = "rmsprop"
     source = "Hinton 2012, Neural Networks for Machine Learning, lecture 6e"
 
@@ -174,19 +191,19 @@ class Adam(StepRule):
 
     Parameters
     ----------
-    learning_rate : float, default 1e-3
+    learning_rate : float or sequence of float, default 1e-3
     beta1, beta2 : float, default 0.9, 0.999
         Memory of the mean and of the mean square, from 0 up to, not including, 1.
     epsilon : float, default 1e-8
-    weight_decay : float, default 0
+    weight_decay : float or sequence of float, default 0
         Above 0 this is AdamW.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: PerStart = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    weight_decay: float = 0.0
+    weight_decay: PerStart = 0.0
     name = "adam"
     source = "Kingma & Ba 2015, algorithm 1"
 
@@ -212,11 +229,11 @@ class Adam(StepRule):
 
 
 def AdamW(
-    learning_rate: float = 1e-3,
+    learning_rate: PerStart = 1e-3,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
-    weight_decay: float = 0.01,
+    weight_decay: PerStart = 0.01,
 ) -> Adam:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019): `Adam` with another default.
 
@@ -242,9 +259,33 @@ def as_rule(optimizer: StepRule | str) -> StepRule:
     return RULES[optimizer]()
 
 
+def as_per_start(value: Any) -> Any:
+    """A sequence as a tuple of numbers, one for each start; anything else as it is.
+
+    Examples
+    --------
+    >>> as_per_start(np.array([0.1, 0.3])), as_per_start([1]), as_per_start(0.1)
+    ((0.1, 0.3), (1,), 0.1)
+    """
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def of_one_start(rule: StepRule) -> tuple[float, float]:
+    """Learning rate and weight decay of a rule for a single descent; ParameterError where it is for several."""
+    for name in _PER_START:
+        _require(not isinstance(getattr(rule, name), tuple), rule, name, "a single number, as there is one start here")
+    return rule.learning_rate, rule.weight_decay  # type: ignore[return-value]
+
+
 def settings(rule: StepRule) -> dict[str, Any]:
     """The rule's name and settings, for headers and messages."""
     return {"name": rule.name} | {field.name: getattr(rule, field.name) for field in fields(rule)}  # type: ignore[arg-type]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not np.isinf(value)
 
 
 def _require(condition: bool, rule: StepRule, parameter: str, allowed: str) -> None:

@@ -309,6 +309,16 @@ _TABLE = (
         "Of everything random: the same seed gives the same model.",
         "run",
     ),
+    Param(
+        "threads",
+        int,
+        "auto",
+        _whole(1),
+        "a whole number, 1 or more",
+        "Threads of the native engine; the result is the same for any number. auto: as many as this process may use.",
+        "run",
+        ("auto",),
+    ),
     Param("engine", str, "native", ENGINES, _one_of(ENGINES), "What computes; reference is NumPy to be read.", "run"),
 )
 

@@ -8,22 +8,26 @@ from typing import Annotated
 import typer
 
 from fallline.cli.output import SCORE_NAMES, aligned, score
+from fallline.cli.settings import parse, setting
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with their targets, as train takes them.")],
+    threads: Annotated[str, setting("threads")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how good a model is on a table.
 
     For classes: accuracy and log loss. For numbers: RMSE and MAE, in the units of the target, and R2.
     """
+    settings = parse({"threads": threads})
+
     from fallline.files.model_file import to_json
     from fallline.model import load
     from fallline.table import read
 
-    trained = load(model)
+    trained = load(model, **settings)
     rows = read(data, trained.encoder.target, columns=trained.encoder.columns)
     scores = trained.evaluate(rows)
     if as_json:

@@ -29,6 +29,7 @@ def _installation() -> dict[str, Any]:
     import platform
 
     from fallline import __version__
+    from fallline.threads import available, limits
 
     try:
         from fallline import _core
@@ -43,6 +44,8 @@ def _installation() -> dict[str, Any]:
         "engines": ["reference"] if chosen is None else ["native", "reference"],
         "instruction_set": chosen,
         "instruction_sets": known,
+        "threads": available(),
+        "thread_limits": limits(),
     }
 
 

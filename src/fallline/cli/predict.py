@@ -10,6 +10,7 @@ import typer
 
 from fallline.atomic import whole_file
 from fallline.cli.output import check_different, check_writable
+from fallline.cli.settings import parse, setting
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,12 +23,14 @@ def predict(
         Path | None, typer.Option(metavar="FILE", help="CSV file to write; otherwise standard output.")
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="The probability of each class instead of the class.")] = False,
+    threads: Annotated[str, setting("threads")] = "auto",
 ) -> None:
     """Predict each row of a table, as CSV.
 
     One line for each row of DATA, in its order. The column is called as the target; with --proba there is one for each
     class, called as the class.
     """
+    settings = parse({"threads": threads})
     if out is not None:
         check_writable("--out", out, (".csv",))
         check_different({"MODEL": model, "DATA": data, "--out": out})
@@ -35,7 +38,7 @@ def predict(
     from fallline.model import load
     from fallline.table import read
 
-    trained = load(model)
+    trained = load(model, **settings)
     rows = read(data, None, columns=trained.encoder.columns)
     if proba:
         names = [] if trained.classes is None else [str(label) for label in trained.classes.tolist()]

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
 from fallline.errors import ParameterError, did_you_mean
+from fallline.params import PARAMS
 
-__all__ = ["ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "as_engine"]
+__all__ = ["ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "as_engine"]
 
 ENGINES = ("native", "reference")
 
 
-def as_engine(engine: Engine | str) -> Engine:
-    """The engine meant by a name ("native", "reference") or by an `Engine`."""
+def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
+    """The engine meant by a name or by an `Engine`.
+
+    Parameters
+    ----------
+    engine : {"native", "reference"} or Engine
+    threads : int, "auto" or None, default None
+        For the native engine to use: so many, or `fallline.threads.available()`. An `Engine` has a number of its own,
+        and what the reference engine uses NumPy decides.
+
+    Returns
+    -------
+    Engine
+
+    Raises
+    ------
+    ParameterError
+        The engine is unknown, or the number is out of range or not for this engine.
+    """
+    if threads is not None:
+        PARAMS["threads"].check(threads)
     if isinstance(engine, Engine):
+        if threads not in (None, "auto"):
+            raise ParameterError(f"threads is {threads}, but the engine is made already: {engine!r}; leave one out")
         return engine
     if engine == "native":
         from fallline.engines.native import NativeEngine
 
-        return NativeEngine()
+        return NativeEngine(threads)
     if engine == "reference":
         from fallline.engines.reference import ReferenceEngine
 

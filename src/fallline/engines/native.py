@@ -8,18 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import _core
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
 from fallline.errors import ParameterError
 from fallline.losses import LOSSES, Huber, Quantile
-from fallline.network import Layer
+from fallline.network import Layer, check_core, core_layers, predictor
 from fallline.optimizers import SGD, Adam, RMSprop, StepRule
+from fallline.threads import as_threads
 
 Array = npt.NDArray[Any]
-
-
-def _layers(layers: tuple[Layer, ...], dropout: tuple[float, ...] = ()) -> list[tuple[int, int, str, float]]:
-    rates = [*dropout, 0.0] if dropout else [0.0] * len(layers)
-    return [(layer.n_in, layer.n_out, layer.activation.name, rate) for layer, rate in zip(layers, rates, strict=True)]
 
 
 def _rule(rule: StepRule) -> dict[str, Any]:
@@ -36,22 +32,20 @@ def _rule(rule: StepRule) -> dict[str, Any]:
     return {"rule": name} | dict(zip(("beta1", "beta2", "epsilon"), numbers, strict=True))
 
 
-def _plan(plan: Plan) -> _core.Plan:
+def _plan(plan: Plan, starts: tuple[Start, ...]) -> _core.Plan:
+    """The plan in the core's terms, for some of its starts."""
     if LOSSES.get(plan.loss.name) is not type(plan.loss):
         raise ParameterError(f"the native engine has no loss {type(plan.loss).__name__}; use engine='reference'")
     return _core.Plan(
-        layers=_layers(plan.layers, plan.dropout),
+        layers=core_layers(plan.layers, plan.dropout),
         loss=plan.loss.name,
         delta=plan.loss.delta if isinstance(plan.loss, Huber) else 1.0,
         quantiles=list(plan.loss.quantiles) if isinstance(plan.loss, Quantile) else [],
         **_rule(plan.optimizer),
-        weight_decay=plan.optimizer.weight_decay,
         batch_size=plan.batch_size,
         shuffle=plan.shuffle,
         seed=plan.seed,
-        starts=list(plan.starts),
-        l1=plan.l1,
-        l2=plan.l2,
+        starts=[(start.number, start.learning_rate, start.weight_decay, start.l1, start.l2) for start in starts],
         clip_norm=plan.clip_norm,
     )
 
@@ -59,14 +53,14 @@ def _plan(plan: Plan) -> _core.Plan:
 class NativeSession(Session):
     """K networks going down together in the compiled core."""
 
-    def __init__(self, plan: Plan, parameters: Array, data: Data) -> None:
+    def __init__(self, plan: Plan, parameters: Array, data: Data, threads: int) -> None:
         self._shape, self._dtype = parameters.shape, parameters.dtype
         session = _core.SessionFloat32 if parameters.dtype == np.float32 else _core.SessionFloat64
-        self._session = session(_plan(plan), parameters, data.X, data.Y, data.weight)
+        self._session = session(_plan(plan, plan.starts), parameters, data.X, data.Y, data.weight, threads)
 
-    def run(self, learning_rates: Array, seconds: float) -> Slice:
+    def run(self, factors: Array, seconds: float) -> Slice:
         """Steps against the gradient; see `Session.run`."""
-        done = self._session.run(np.ascontiguousarray(learning_rates, dtype=np.float64), seconds)
+        done = self._session.run(np.ascontiguousarray(factors, dtype=np.float64), seconds)
         return Slice(
             done.n_steps,
             np.asarray(done.loss_sum),
@@ -83,32 +77,54 @@ class NativeSession(Session):
 
 
 class NativeEngine(Engine):
-    """The compiled core, float32 or float64; ParameterError where FALLLINE_ISA names no instruction set."""
+    """The compiled core, float32 or float64.
+
+    Parameters
+    ----------
+    threads : int, "auto" or None, default None
+        How many to use; None and "auto" mean `fallline.threads.available()`. Results are the same for any number.
+
+    Raises
+    ------
+    ParameterError
+        FALLLINE_ISA names no instruction set, or the number of threads is out of range.
+    """
 
     name = "native"
 
-    def __init__(self) -> None:
-        try:
-            _core.instruction_set()  # chosen at the first call
-        except ValueError as error:
-            raise ParameterError(str(error)) from None
+    def __init__(self, threads: int | str | None = None) -> None:
+        self.threads = as_threads(threads)
+        self._known: tuple[Plan, _core.Plan] | None = None
+        check_core()
+
+    def __reduce__(self) -> tuple[type[NativeEngine], tuple[int]]:
+        return NativeEngine, (self.threads,)
 
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
         """Begin a descent; see `Engine.session`."""
-        return NativeSession(plan, parameters, data)
+        return NativeSession(plan, parameters, data, self.threads)
 
     def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
         """Forward, in blocks of rows; see `Engine.predict`."""
         out = np.empty((len(X), layers[-1].n_out), dtype=parameters.dtype)
-        _core.predict(_layers(layers), parameters, X, out)
+        predictor(layers, parameters.dtype)(parameters, X, out, self.threads)
         return out
 
     def loss(self, plan: Plan, parameters: Array, data: Data) -> float:
         """Forward to the loss; see `Engine.loss`."""
-        return float(_core.mean_loss(_plan(plan), parameters, data.X, data.Y, data.weight))
+        return float(_core.mean_loss(self._of_one_start(plan), parameters, data.X, data.Y, data.weight, self.threads))
 
     def gradient(self, plan: Plan, parameters: Array, data: Data, step: int = 0) -> tuple[float, Array]:
         """Backpropagation over all rows; see `Engine.gradient`."""
         out = np.empty_like(parameters)
-        loss = _core.gradient(_plan(plan), parameters, data.X, data.Y, data.weight, step, out)
+        loss = _core.gradient(
+            self._of_one_start(plan), parameters, data.X, data.Y, data.weight, step, out, self.threads
+        )
         return float(loss), out
+
+    def _of_one_start(self, plan: Plan) -> _core.Plan:
+        """The plan for its first start in the core's terms; kept, since a descent asks for the same plan many times."""
+        known = self._known
+        if known is None or known[0] is not plan:
+            known = self._known = plan, _plan(plan, plan.starts[:1])
+        return known[1]

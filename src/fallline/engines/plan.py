@@ -18,24 +18,46 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
+class Start:
+    """One start of a descent, and what may differ from start to start.
+
+    Attributes
+    ----------
+    number : int
+        What its dropout masks depend on.
+    learning_rate : float
+        Length of a step relative to the gradient; the schedule's factors multiply it.
+    weight_decay : float
+        Share of each weight, times the learning rate, that a step takes away.
+    l1, l2 : float
+        Penalties `l1 * sum |W|` and `l2 / 2 * sum W^2`, over all weights, added to the loss.
+    """
+
+    number: int = 0
+    learning_rate: float = 1.0
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Everything an engine must know to train, but for the parameters, the data and the learning rates.
+    """Everything an engine must know to train, but for the parameters, the data and the schedule's factors.
 
     Attributes
     ----------
     layers : tuple of Layer
     loss : Loss
     optimizer : StepRule
+        Its learning rate and weight decay are the starts'.
     batch_size : int
         Rows in a batch; the last batch of an epoch takes what is left.
     shuffle : bool
         Visit the rows in a new order each epoch.
     seed : int
         Of the orders and the dropout masks.
-    starts : tuple of int
-        Number of each start, which its dropout masks depend on.
-    l1, l2 : float
-        Penalties `l1 * sum |W|` and `l2 / 2 * sum W^2`, over all weights, added to the loss.
+    starts : tuple of Start
+        One for each of K networks.
     dropout : tuple of float
         Share of neurons dropped after each hidden layer.
     clip_norm : float
@@ -48,9 +70,7 @@ class Plan:
     batch_size: int = 1
     shuffle: bool = True
     seed: int = 0
-    starts: tuple[int, ...] = (0,)
-    l1: float = 0.0
-    l2: float = 0.0
+    starts: tuple[Start, ...] = (Start(),)
     dropout: tuple[float, ...] = ()
     clip_norm: float = 0.0
 
@@ -126,15 +146,16 @@ class Session(ABC):
     """A descent under way in an engine: K networks' parameters, the rule's state, and the data."""
 
     @abstractmethod
-    def run(self, learning_rates: Array, seconds: float) -> Slice:
-        """Take one step for each learning rate, or as many as fit in some seconds.
+    def run(self, factors: Array, seconds: float) -> Slice:
+        """Take one step for each factor, or as many as fit in some seconds; each start's own learning rate times it.
 
-        A step that many rows make long may be left half done, even the first; the next call, given its learning rate
-        again, goes on with it.
+        A step that many rows make long may be left half done, even the first; the next call, given its factor again,
+        goes on with it.
 
         Parameters
         ----------
-        learning_rates : array of float64, shape (n_steps,)
+        factors : array of float64, shape (n_steps,)
+            What the schedule multiplies the learning rates by.
         seconds : float
         """
 

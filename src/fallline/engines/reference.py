@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import philox
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
 from fallline.network import Layer, views
 
 Array = npt.NDArray[Any]
@@ -75,21 +75,21 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
     return float(share @ losses), gradient
 
 
-def penalty(plan: Plan, parameters: Array, gradient: Array) -> float:
+def penalty(layers: tuple[Layer, ...], start: Start, parameters: Array, gradient: Array) -> float:
     """L1 and L2 penalty of all weights, `l1 * sum |W| + l2 / 2 * sum W^2`; its gradient is added to `gradient`."""
     value = 0.0
-    for W, dW in zip(views(plan.layers, parameters)[0], views(plan.layers, gradient)[0], strict=True):
-        value += plan.l1 * float(np.abs(W).sum()) + 0.5 * plan.l2 * float((W * W).sum())
-        dW += plan.l1 * np.sign(W) + plan.l2 * W
+    for W, dW in zip(views(layers, parameters)[0], views(layers, gradient)[0], strict=True):
+        value += start.l1 * float(np.abs(W).sum()) + 0.5 * start.l2 * float((W * W).sum())
+        dW += start.l1 * np.sign(W) + start.l2 * W
     return value
 
 
-def dropout_masks(plan: Plan, X: Array, step: int, start: int) -> list[Array] | None:
+def dropout_masks(plan: Plan, X: Array, step: int, start: Start) -> list[Array] | None:
     """Masks of a step for each hidden layer, shape (n, n_out_l) each, or None where the plan drops nothing."""
     if not any(plan.dropout):
         return None
     return [
-        philox.dropout_mask((len(X), layer.n_out), rate, plan.seed, step, l, start).astype(X.dtype)
+        philox.dropout_mask((len(X), layer.n_out), rate, plan.seed, step, l, start.number).astype(X.dtype)
         for l, (layer, rate) in enumerate(zip(plan.layers[:-1], plan.dropout, strict=True))
     ]
 
@@ -116,16 +116,16 @@ class ReferenceSession(Session):
         self.diverged = np.full(len(self.theta), -1)
         self.gradient_norm = np.full(len(self.theta), np.nan)
 
-    def run(self, learning_rates: Array, seconds: float) -> Slice:
+    def run(self, factors: Array, seconds: float) -> Slice:
         """Steps against the gradient; see `Session.run`."""
         loss_sum, weight_sum, n_steps = np.zeros(len(self.theta)), 0.0, 0
         deadline = time.perf_counter() + seconds
-        for learning_rate in learning_rates:
+        for factor in factors:
             batch, ends_epoch = self._batch()
             weight = float(batch.weight.sum(dtype=np.float64))
             weight_sum += weight
             for k in np.flatnonzero(self.diverged < 0).tolist():
-                loss_sum[k] += weight * self._take_step(k, batch, float(learning_rate), ends_epoch)
+                loss_sum[k] += weight * self._take_step(k, batch, float(factor), ends_epoch)
             self.step += 1
             n_steps += 1
             if time.perf_counter() > deadline:
@@ -150,27 +150,28 @@ class ReferenceSession(Session):
         rows = self.order[place * size : (place + 1) * size]
         return Data(X[rows], Y[rows], weight[rows]), (place + 1) * size >= n
 
-    def _take_step(self, k: int, batch: Data, learning_rate: float, ends_epoch: bool) -> float:
+    def _take_step(self, k: int, batch: Data, factor: float, ends_epoch: bool) -> float:
         """One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite."""
-        plan, theta = self.plan, self.theta[k]
-        masks = dropout_masks(plan, batch.X, self.step, plan.starts[k])
+        plan, start, theta = self.plan, self.plan.starts[k], self.theta[k]
+        learning_rate = start.learning_rate * factor
+        masks = dropout_masks(plan, batch.X, self.step, start)
         with _silent():
             loss, gradient = backpropagation(plan, theta, batch, masks)
         if not math.isfinite(loss):
             self.diverged[k] = self.step
             return 0.0
         with _silent():
-            if plan.l1 or plan.l2:
-                penalty(plan, theta, gradient)
+            if start.l1 or start.l2:
+                penalty(plan.layers, start, theta, gradient)
             if ends_epoch or plan.clip_norm:
                 norm = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
                 if ends_epoch:
                     self.gradient_norm[k] = norm
                 if plan.clip_norm and norm > plan.clip_norm:
                     gradient *= plan.clip_norm / norm
-            if plan.optimizer.weight_decay:
+            if start.weight_decay:
                 for W in views(plan.layers, theta)[0]:
-                    W *= 1 - learning_rate * plan.optimizer.weight_decay
+                    W *= 1 - learning_rate * start.weight_decay
             plan.optimizer.update(theta, gradient, self.state[k], learning_rate, self.step + 1)
         return loss
 
@@ -206,4 +207,4 @@ class ReferenceEngine(Engine):
         """Backpropagation over all rows; see `Engine.gradient`."""
         masks = dropout_masks(plan, data.X, step, plan.starts[0])
         loss, gradient = backpropagation(plan, parameters, data, masks)
-        return loss + penalty(plan, parameters, gradient), gradient
+        return loss + penalty(plan.layers, plan.starts[0], parameters, gradient), gradient

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fallline.errors import ParameterError
 
 Array = npt.NDArray[Any]
 
@@ -43,8 +45,8 @@ class Epoch:
     Attributes
     ----------
     progress : Progress
-    rows : list of dict
-        The history's new rows, one a start.
+    columns : dict
+        The history's new columns, in its order: arrays of shape (K,), or a number that all starts share.
     monitored : array of shape (K,)
         What "best" goes by: the validation loss, or the training loss where there is no validation.
     parameters : callable
@@ -52,9 +54,27 @@ class Epoch:
     """
 
     progress: Progress
-    rows: list[dict[str, Any]]
+    columns: dict[str, Any]
     monitored: Array
     parameters: Callable[[], Array]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The history's new rows, one a start, JSON-serialisable."""
+        return rows_of(self.columns)
+
+
+def rows_of(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """Columns of an epoch as rows, one a start, of Python's own numbers.
+
+    Examples
+    --------
+    >>> rows_of({"epoch": 3, "start": np.arange(2), "loss": np.array([0.5, 0.25])})
+    [{'epoch': 3, 'start': 0, 'loss': 0.5}, {'epoch': 3, 'start': 1, 'loss': 0.25}]
+    """
+    n_starts = len(columns["start"])
+    values = [value.tolist() if isinstance(value, np.ndarray) else [value] * n_starts for value in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 class Listener:
@@ -80,6 +100,27 @@ class Listener:
 
     def on_end(self, stop_reason: str) -> None:
         """After the last step: why, as in `Run.stop_reason`, or "failed" where an error ended the descent."""
+
+
+def as_listeners(callbacks: Listener | Sequence[Listener]) -> tuple[Listener, ...]:
+    """One listener or several as a tuple; ParameterError for what is none."""
+    listeners = (callbacks,) if isinstance(callbacks, Listener) else tuple(callbacks)
+    for listener in listeners:
+        if not isinstance(listener, Listener):
+            raise ParameterError(f"callbacks has {listener!r}; each must be a Listener, such as EarlyStopping()")
+    return listeners
+
+
+def heard(listeners: Sequence[Listener]) -> dict[str, list[Callable[[Any], bool | None]]]:
+    """For each event the listeners' methods, without those that were left as they are and do nothing."""
+    return {
+        event: [
+            getattr(listener, event)
+            for listener in listeners
+            if getattr(getattr(listener, event), "__func__", None) is not getattr(Listener, event)
+        ]
+        for event in ("on_begin", "on_progress", "on_epoch", "on_end")
+    }
 
 
 def is_better(monitored: Array, best: Array, min_delta: float = 0.0) -> Array:

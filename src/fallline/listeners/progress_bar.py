@@ -69,7 +69,7 @@ class ProgressBar(Listener):
         """Take over the epoch's measures."""
         if self._bar is None:
             return
-        losses = [row.get("validation_loss", row["loss"]) for row in epoch.rows]
+        losses = epoch.columns.get("validation_loss", epoch.columns["loss"])
         self._measured = describe(epoch.rows[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))])
         if epoch.progress.epoch == epoch.progress.n_epochs:
             self._draw(epoch.progress)

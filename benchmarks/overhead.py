@@ -1,0 +1,82 @@
+"""What Python costs around the core: the prediction of one row, and an epoch in which nothing is computed."""
+
+from __future__ import annotations
+
+import time
+import timeit
+from typing import Any
+
+import numpy as np
+
+import fallline as fl
+from fallline.engines import Data, Engine, Plan, Session, Slice
+
+Array = np.ndarray
+
+
+class _Idle(Engine, Session):
+    """An engine, and its session, that take no steps but say they did."""
+
+    name = "idle"
+
+    def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
+        self._parameters = parameters.copy()
+        self._nothing = np.zeros(len(parameters)), np.full(len(parameters), -1)
+        return self
+
+    def run(self, factors: Array, seconds: float) -> Slice:
+        zeros, none = self._nothing
+        return Slice(len(factors), zeros.copy(), 1.0, zeros.copy(), none.copy())
+
+    def parameters(self, out: Array | None = None) -> Array:
+        return self._parameters.copy() if out is None else out
+
+    def predict(self, *_: Any) -> Array:
+        raise NotImplementedError
+
+    def loss(self, *_: Any) -> float:
+        return 0.0
+
+    def gradient(self, *_: Any) -> tuple[float, Array]:
+        raise NotImplementedError
+
+
+def run(rounds: int = 11) -> dict[str, object]:
+    """Print and give microseconds: the least of some rounds, since what disturbs only adds."""
+    figures = {"one row, around the core": _around_one_row(rounds), "one row, 784-128-10": _one_row(rounds)}
+    for starts, epochs in ((1, 2000), (256, 1000)):
+        figures[f"an empty epoch, {starts} starts"] = _empty_epoch(starts, epochs, rounds)
+    print("Python's share, in microseconds")
+    for name, microseconds in figures.items():
+        print(f"  {name:<28}{microseconds:8.1f}")
+    return {"workload": "what Python costs", "microseconds": figures}
+
+
+def _one_row(rounds: int) -> float:
+    net, row = fl.Network([784, 128, 10], output="softmax"), np.zeros((1, 784), dtype=np.float32)
+    return min(timeit.repeat(lambda: net(row), number=1000, repeat=rounds)) / 1000 * 1e6
+
+
+def _around_one_row(rounds: int) -> float:
+    """All but the forward pass: the call from Python, and a call of the core that it refuses when it has seen all."""
+    net, row = fl.Network([784, 128, 10], output="softmax"), np.zeros((1, 784), dtype=np.float32)
+    net(row)
+    core, short, out = net._predict, np.zeros((1, 783), dtype=np.float32), np.empty((1, 10), dtype=np.float32)
+    assert core is not None
+    assert not core(net.parameters, short, out, 1)
+    refused = min(timeit.repeat(lambda: core(net.parameters, short, out, 1), number=10_000, repeat=rounds))
+    net._predict = lambda *_: True
+    python = min(timeit.repeat(lambda: net(row), number=10_000, repeat=rounds))
+    return (refused + python) / 10_000 * 1e6
+
+
+def _empty_epoch(starts: int, epochs: int, rounds: int) -> float:
+    X, net = np.zeros((4, 1), dtype=np.float32), fl.Network([1, 1])
+
+    def seconds(epochs: int) -> float:
+        began = time.perf_counter()
+        fl.descend(net, X, X, batch_size=None, epochs=epochs, starts=starts, engine=_Idle())
+        return time.perf_counter() - began
+
+    few, many = (min(seconds(n) for _ in range(rounds)) for n in (2, epochs))
+    return (many - few) / (epochs - 2) * 1e6

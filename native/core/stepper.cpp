@@ -1,0 +1,195 @@
+#include "core/stepper.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fallline {
+namespace {
+
+constexpr int64_t stretch = 16384;  // numbers whose squares are summed at a time
+
+// Calls use(offset, n) for this thread's part of a block of n numbers that begins at `offset`, in whole panels.
+template <class T, class Use>
+void part_of(int64_t offset, int64_t n, int thread, int threads, Use use) {
+  const Part part(n / panel<T>, thread, threads);
+  if (part.n() > 0) use(offset + part.first * panel<T>, part.n() * panel<T>);
+}
+
+}  // namespace
+
+int64_t piece_rows(const std::vector<Layer>& layers) {
+  return std::clamp<int64_t>(2'000'000'000 / n_parameters(layers), 256, 1024);
+}
+
+template <class T>
+StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64_t step) {
+  const StepRule& rule = plan.rule;
+  const double t = static_cast<double>(step + 1), learning_rate = start.learning_rate * factor;
+  StepArgs<T> args{};
+  args.learning_rate = T(learning_rate);
+  args.beta1 = T(rule.beta1);
+  args.beta2 = T(rule.beta2);
+  args.epsilon = T(rule.epsilon);
+  args.new1 = T(1 - rule.beta1);
+  args.new2 = T(1 - rule.beta2);
+  if (rule.rule == Rule::adam) {
+    args.m_correction = T(1 / (1 - std::pow(rule.beta1, t)));
+    args.v_correction = T(1 / (1 - std::pow(rule.beta2, t)));
+  }
+  args.shrink = T(1 - learning_rate * start.weight_decay);
+  args.penalized = start.l1 != 0 || start.l2 != 0;
+  args.l1 = T(start.l1);
+  args.l2 = T(start.l2);
+  return args;
+}
+
+template <class T>
+Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, int threads)
+    : plan_(plan),
+      kernels_(kernels<T>()),
+      piece_rows_(fallline::piece_rows(plan.layers)),
+      network_(plan.layers, std::min(longest_batch, piece_rows_), Network<T>::Use::train, threads, plan.loss,
+               n_targets),
+      gradient_(network_.layout().packed_size()),
+      total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
+      squares_(static_cast<std::size_t>((gradient_.size() + stretch - 1) / stretch)) {}
+
+template <class T>
+void Stepper<T>::begin(StartState<T>* state, int64_t start_number, const Visit<T>& visit, const Batch& batch,
+                       const StepArgs<T>& args) {
+  state_ = state;
+  key_ = {plan_.seed, batch.step, start_number};
+  visit_ = visit;
+  batch_ = batch;
+  args_ = args;
+  row_ = 0;
+  piece_ = std::min(piece_rows_, batch.n);
+  loss_ = 0;
+  holds_rows_ = held_step_ == batch.step;
+  held_step_ = is_whole() ? batch.step : -1;
+}
+
+template <class T>
+bool Stepper<T>::next() {
+  row_ += piece_;
+  piece_ = std::min(piece_rows_, batch_.n - row_);
+  return piece_ == 0;
+}
+
+// The piece's rows forward to the loss, and back to the dZ of every layer.
+template <class T>
+void Stepper<T>::rows(Team& team, int thread) {
+  const Part part(piece_, thread, team.threads);
+  if (part.n() > 0) {
+    const T* theta = state_->theta.data();
+    if (!holds_rows_) network_.take(visit_, batch_.first + row_ + part.first, part.first, part.n());
+    network_.forward(theta, part.first, part.n(), key_, row_ + part.first);
+    network_.loss(part.first, part.n(), batch_.weight_sum > 0 ? 1 / batch_.weight_sum : 0, thread);
+    network_.back(theta, part.first, part.n(), thread);
+  }
+  team.barrier.wait([&] {
+    loss_ += network_.loss_sum(piece_);
+    if (!is_last()) return;
+    if (!std::isfinite(loss_))
+      state_->diverged_step = batch_.step;
+    else
+      state_->loss_sum += batch_.weight_sum * loss_;
+  });
+}
+
+// The piece's gradient; after the last piece, the batch's.
+template <class T>
+void Stepper<T>::sum_gradient(Team& team, int thread) {
+  network_.gradient(piece_, thread, team.threads, gradient_.data());
+  team.barrier.wait();
+  if (is_whole()) return;
+  const bool first = row_ == 0, last = is_last();
+  part_of<T>(0, gradient_.size(), thread, team.threads, [&](int64_t at, int64_t n) {
+    for (int64_t i = at; i < at + n; ++i) {
+      total_[i] = (first ? 0.0 : total_[i]) + static_cast<double>(gradient_[i]);
+      if (last) gradient_[i] = static_cast<T>(total_[i]);
+    }
+  });
+  team.barrier.wait();
+}
+
+template <class T>
+void Stepper<T>::penalize(int thread, int threads) {
+  for (const Packed& place : layout().all())
+    part_of<T>(place.W, place.n_weights, thread, threads, [&](int64_t at, int64_t n) {
+      kernels_.penalize(n, state_->theta.data() + at, args_.l1, args_.l2, gradient_.data() + at);
+    });
+}
+
+template <class T>
+void Stepper<T>::sum_squares(int thread, int threads) {
+  const Part part(static_cast<int64_t>(squares_.size()), thread, threads);
+  for (int64_t s = part.first; s < part.end; ++s)
+    squares_[static_cast<std::size_t>(s)] =
+        kernels_.sum_of_squares(std::min(stretch, gradient_.size() - s * stretch), gradient_.data() + s * stretch);
+}
+
+template <class T>
+void Stepper<T>::update(int thread, int threads) {
+  StepArgs<T> of_weights = args_;
+  of_weights.penalized = false;  // it is in the gradient
+  StepArgs<T> of_biases = of_weights;
+  of_biases.shrink = 1;
+  const Parameters<T> to = state_->parameters();
+  const auto step = [&](const StepArgs<T>& args) {
+    return [&, args](int64_t at, int64_t n) {
+      T* g = gradient_.data() + at;
+      if (scale_ != 1)
+        for (int64_t i = 0; i < n; ++i) g[i] *= scale_;
+      kernels_.step[static_cast<int>(plan_.rule.rule)](n, to.theta + at, g, to.m ? to.m + at : nullptr,
+                                                       to.v ? to.v + at : nullptr, args);
+    };
+  };
+  for (const Packed& place : layout().all()) {
+    part_of<T>(place.W, place.n_weights, thread, threads, step(of_weights));
+    part_of<T>(place.b, place.n_bias, thread, threads, step(of_biases));
+  }
+}
+
+template <class T>
+void Stepper<T>::advance(Team& team, int thread) {
+  rows(team, thread);
+  if (state_->diverged_step >= 0) return;
+  const bool measures = batch_.ends_epoch || plan_.clip_norm > 0;
+  if (is_whole() && !measures) {  // nobody asks for the gradient itself
+    network_.descend(plan_.rule.rule, args_, piece_, thread, team.threads, state_->parameters(), gradient_.data());
+    return;
+  }
+  sum_gradient(team, thread);
+  if (!is_last()) return;
+  if (args_.penalized) {
+    penalize(thread, team.threads);
+    team.barrier.wait();
+  }
+  if (measures) {
+    sum_squares(thread, team.threads);
+    team.barrier.wait([&] {
+      double sum = 0;
+      for (const double part : squares_) sum += part;
+      const double length = std::sqrt(sum);
+      if (batch_.ends_epoch) state_->gradient_norm = length;
+      scale_ = plan_.clip_norm > 0 && length > plan_.clip_norm ? T(plan_.clip_norm / length) : T(1);
+    });
+  }
+  update(thread, team.threads);
+}
+
+template <class T>
+void Stepper<T>::differentiate(Team& team, int thread) {
+  rows(team, thread);
+  sum_gradient(team, thread);
+  if (is_last() && args_.penalized) penalize(thread, team.threads);
+}
+
+#define FALLLINE_INSTANTIATE(T) \
+  template class Stepper<T>;    \
+  template StepArgs<T> step_args<T>(const Plan&, const Start&, double, int64_t);
+FALLLINE_INSTANTIATE(float)
+FALLLINE_INSTANTIATE(double)
+
+}  // namespace fallline

@@ -1,0 +1,107 @@
+"""How many threads the machine lends us: what the process may use, not what was built in."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from fallline.params import PARAMS
+
+# Where Linux says which control groups the process is in, and what they are limited to.
+PROCESS_GROUPS = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
+
+
+def as_threads(threads: int | str | None) -> int:
+    """The number meant: one that is given, 1 or more, or for None and "auto" what is `available()`."""
+    given = "auto" if threads is None else PARAMS["threads"].check(threads)
+    return available() if given == "auto" else int(given)
+
+
+def available() -> int:
+    """Threads to use where nobody says how many: the least of `limits()`.
+
+    Examples
+    --------
+    >>> available() >= 1
+    True
+    """
+    return min(limits().values())
+
+
+def limits() -> dict[str, int]:
+    """What limits the number of threads, each limit 1 or more.
+
+    Returns
+    -------
+    dict of str to int
+        "affinity": processors that the process may run on. "cgroup": the CPU time that a container or a service is
+        allowed, rounded up to whole processors. "OMP_NUM_THREADS": the environment's own. The last two only where they
+        are set.
+    """
+    found = {"affinity": _affinity(), "cgroup": _cgroup(), "OMP_NUM_THREADS": _environment()}
+    return {name: n for name, n in found.items() if n is not None}
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _environment() -> int | None:
+    """First number of a list such as `4,2`, which is for nested teams; None where it is none, or below 1."""
+    try:
+        n = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
+    except ValueError:
+        return None
+    return n if n > 0 else None
+
+
+def _cgroup() -> int | None:
+    """The least CPU limit of the process's control groups and of those above them; None where there is none."""
+    try:
+        lines = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    shares = []
+    for line in lines:  # number:controllers:path, where version 2 has no controllers
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            shares += [_share_v2(folder) for folder in _upwards(GROUPS, path)]
+        elif "cpu" in controllers.split(","):
+            for root in {GROUPS / "cpu", GROUPS / controllers}:
+                shares += [_share_v1(folder) for folder in _upwards(root, path)]
+    return max(1, math.ceil(min(shares))) if shares and min(shares) < math.inf else None
+
+
+def _upwards(root: Path, path: str) -> list[Path]:
+    """The group's folder and those above it, as far as they are inside the root."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return [root.joinpath(*parts[:n]) for n in range(len(parts), -1, -1)]
+
+
+def _share_v2(folder: Path) -> float:
+    return _share(_words(folder / "cpu.max"))
+
+
+def _share_v1(folder: Path) -> float:
+    return _share(_words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"))
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _share(quota_and_period: list[str]) -> float:
+    """Processors that quota and period come to; infinite where there is no limit, as in `max 100000` or `-1 100000`."""
+    try:
+        quota, period = map(int, quota_and_period)
+    except ValueError:
+        return math.inf
+    return quota / period if quota > 0 and period > 0 else math.inf
