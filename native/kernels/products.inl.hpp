@@ -276,7 +276,6 @@ static void gradient(const Gradient<T>& p) {
   constexpr int L = lanes<T>, n_moments = Rule<T>::n_moments;
   const int64_t in_panels = panels_of<T>(p.n_in), out_panels = panels_of<T>(p.n_out);
   const int64_t groups = (out_panels + tile_panels<T> - 1) / tile_panels<T>;
-  const StepArgs<T> step = keeps<T, Rule> ? StepArgs<T>{} : *p.step;  // a copy, which no store can change
   const int64_t begin = groups * in_panels * p.part / p.parts, end = groups * in_panels * (p.part + 1) / p.parts;
   for_each_group<T>(out_panels, [&](auto panels, int64_t q) {
     constexpr int P = decltype(panels)::rows;
@@ -316,7 +315,7 @@ static void gradient(const Gradient<T>& p) {
               }
             gradient_tile<T, R, P>(length, A + r, dZ, waiting, [&](int row, int panel_index, int v, Vec<T> sum) {
               const int64_t place = at + panel_index * p.stride + row * N + v * L;
-              step_vector<T, Rule>(p.W + place, p.m ? p.m + place : nullptr, p.v ? p.v + place : nullptr, sum, step);
+              step_vector<T, Rule>(p.W + place, p.m ? p.m + place : nullptr, p.v ? p.v + place : nullptr, sum, *p.step);
             });
           }
         });
