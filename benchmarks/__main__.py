@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -25,14 +26,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m benchmarks", description="Checks every contender, then times them in turn."
     )
-    names = ", ".join(workload.name for workload in WORKLOADS)
-    parser.add_argument("--only", action="append", metavar="NAME", help=f"a workload, or several by several: {names}")
+    of_races, of_sweeps = [workload.name for workload in WORKLOADS], [sweep.name for sweep in sweeps.SWEEPS]
+    several = f"one workload, or several by several: {', '.join(of_races)}; with --sweeps: {', '.join(of_sweeps)}"
+    parser.add_argument("--only", action="append", metavar="NAME", help=several)
     parser.add_argument("--rounds", type=int, help="rounds that count; 7, or 3 with --quick, or 3 in a sweep")
     parser.add_argument(
-        "--quick", action="store_true", help="a minute: fewer workloads and rounds, nothing that compiles long"
+        "--quick", action="store_true", help="a minute or two: fewer workloads, rounds and epochs, PyTorch not compiled"
     )
     parser.add_argument(
-        "--sweeps", action="store_true", help="the sweeps instead: time against rows, width, batch, starts, threads"
+        "--sweeps", action="store_true", help="instead: the time of a step against rows, width, batch, starts, threads"
     )
     parser.add_argument("--peers", default=",".join(PEERS), help="of %(default)s; fallline always takes part")
     parser.add_argument("--threads", help="numbers of threads to try, by default 1, 2 and all cores")
@@ -42,7 +44,7 @@ def arguments() -> argparse.Namespace:
     asked.rounds = asked.rounds or (3 if asked.quick or asked.sweeps else 7)
     asked.threads = [int(n) for n in asked.threads.split(",")] if asked.threads else thread_counts(cores())
     unknown = [f"--peers {name}" for name in asked.peers.split(",") if name and name not in PEERS]
-    unknown += [f"--only {name}" for name in asked.only or [] if name not in [workload.name for workload in WORKLOADS]]
+    unknown += [f"--only {name}" for name in asked.only or [] if name not in (of_sweeps if asked.sweeps else of_races)]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
     return asked
@@ -97,7 +99,8 @@ def main() -> None:
             return done
 
         if asked.sweeps:
-            sweeps.run(results, run, asked.threads, lambda: write(asked.out / "sweeps.json", results))
+            wanted = [sweep for sweep in sweeps.SWEEPS if not asked.only or sweep.name in asked.only]
+            sweeps.run(wanted, results, run, asked.threads, lambda: write(asked.out / "sweeps.json", results))
         else:
             races = []
             for workload in chosen(asked):
@@ -121,4 +124,7 @@ def draw(folder: Path, results: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the races that were over are in the JSON file")

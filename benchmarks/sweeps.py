@@ -66,15 +66,17 @@ SWEEPS = [
 
 
 def run(
+    wanted: Sequence[Sweep],
     results: dict[str, Any],
     run_race: Callable[[Workload, list[int], bool], Race],
     threads: Sequence[int],
     save: Callable[[], None],
 ) -> None:
-    """Race at every value of every sweep; `results["sweeps"]` holds what came of it.
+    """Race at every value of the sweeps; `results["sweeps"]` holds what came of it.
 
     Parameters
     ----------
+    wanted : sequence of Sweep
     results : dict
     run_race : callable
         Takes a workload, the numbers of threads to try, and that slow peers are left out.
@@ -83,7 +85,7 @@ def run(
         Called after each race.
     """
     results["sweeps"] = []
-    for sweep in SWEEPS:
+    for sweep in wanted:
         points: list[dict[str, Any]] = []
         results["sweeps"].append({"name": sweep.name, "points": points})
         for value in sweep.values:

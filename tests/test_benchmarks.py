@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sklearn
-from benchmarks import figures, report, sweeps
+from benchmarks import figures, report, sweeps, workloads
 from benchmarks.contenders import Entry
 from benchmarks.contenders import fallline as ours
 from benchmarks.entrants import entries, thread_counts
-from benchmarks.race import Lane, Race, _set_aside, difference, reference
+from benchmarks.race import PREDICTED, TRAINED, Lane, Race, _set_aside, difference, reference
 from benchmarks.workloads import WORKLOADS, Workload, flatten, products, training_products, unflatten
 
 SMALL = Workload("small", (8, 6, 3), rows=60, batch=10, epochs=2)
@@ -99,9 +99,21 @@ def test_a_setting_that_cannot_become_its_peers_best_is_set_aside() -> None:
     assert [found.set_aside for found in lanes] == [False, True, False]
 
 
-def test_the_difference_is_relative_to_the_root_mean_square() -> None:
-    assert difference(np.array([3.0, 4.5]), np.array([3.0, 4.0]), relative=False) == 0.5
-    assert difference(np.array([5.5, 5.0]), np.array([5.0, 5.0]), relative=True) == pytest.approx(0.1)
+def test_the_difference_is_that_of_the_worst_output_or_start() -> None:
+    assert difference(np.array([[3.0, 4.5]]), np.array([[3.0, 4.0]]), ROW) == 0.5
+    found, expected = np.array([[3.0, 4.5], [30.0, 40.1]]), np.array([[3.0, 4.0], [30.0, 40.0]])
+    assert difference(found, expected, SIX) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("workload", [w for w in WORKLOADS if w.quick and w.trains], ids=lambda w: w.name)
+def test_the_check_would_notice_another_order_of_the_rows_and_another_rate(workload, monkeypatch) -> None:
+    right = reference(workload)
+    monkeypatch.setitem(workloads.RATES, workload.rule, 1.1 * workloads.RATES[workload.rule])
+    assert difference(reference(workload), right, workload) > TRAINED
+    monkeypatch.undo()
+    X, y = (part[: workload.checked_rows] for part in workload.data())
+    monkeypatch.setattr(Workload, "data", lambda _: (np.roll(X, workload.batch, axis=0), np.roll(y, workload.batch)))
+    assert difference(reference(workload), right, workload) > TRAINED
 
 
 def test_thread_counts() -> None:
@@ -148,7 +160,7 @@ def test_contenders_train_to_the_same_parameters(module, workload) -> None:
     contender.train()  # what a round leaves behind must not be seen in the next
     contender.begin()
     found = contender.train_in_order(workload.checked_rows)
-    assert difference(found, reference(workload), relative=True) < 1e-3
+    assert difference(found, reference(workload), workload) < TRAINED
 
 
 @pytest.mark.parametrize("module", ["fallline", "sklearn", "torch", "jax", "onnxruntime"])
@@ -157,4 +169,4 @@ def test_contenders_predict_the_same(module) -> None:
         pytest.importorskip(module, reason="a peer that is not installed here")
     build = __import__(f"benchmarks.contenders.{module}", fromlist=["build"]).build
     contender = build(ROW, Entry(module, module, "", 1), ours.network(ROW).parameters[None])
-    assert difference(contender.predict(contender.X), reference(ROW), relative=False) < 1e-5
+    assert difference(contender.predict(contender.X), reference(ROW), ROW) < PREDICTED
