@@ -92,7 +92,7 @@ def main() -> None:
         def run(workload: Workload, threads: list[int], fast: bool = False) -> Race:
             among = [peer for peer in peers if not (fast and peer == "sklearn")]
             lanes = entries(workload, among, threads, not asked.quick, asked.isa, caches)
-            say(f"\n{workload.title}")
+            say(f"\n{workload.name}: {workload.title}")
             done = race(workload, lanes, asked.rounds, say)
             for line in report.of_race(done):
                 say(line)

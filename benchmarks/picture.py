@@ -103,28 +103,32 @@ def _shares(ax: Axes, races: list[dict[str, Any]]) -> None:
 
 def _frame(figure: Figure, results: dict[str, Any], height: float) -> None:
     figure.subplots_adjust(left=0.285, right=0.985, top=1 - 1.15 / height, bottom=0.62 / height)
+    machine = results["machine"]
+    figure.text(0.012, 1 - 0.36 / height, "How many times as long as fallline", fontsize=15, weight="bold")
+    figure.text(0.012, 1 - 0.62 / height, _where(results), fontsize=8.5, color=SOFT)
+    if (machine["load"] or 0.0) > 0.2 * machine["cores"]:
+        figure.text(0.985, 1 - 0.36 / height, "busy machine: noise", fontsize=9, color=SOFT, ha="right", style="italic")
+
+
+def _where(results: dict[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
-    loads = [race["load_before"] for race in results["races"]]
-    busy = max([machine["load"] or 0.0, *loads[:1]]) > 0.2 * machine["cores"]
-    title = "How many times as long as fallline" if "races" in results else "Time of a step"
-    figure.text(0.012, 1 - 0.36 / height, title, fontsize=15, weight="bold", color=INK)
     names = [("torch", "PyTorch"), ("jax", "JAX"), ("scikit-learn", "scikit-learn"), ("onnxruntime", "onnxruntime")]
     used = ", ".join(f"{name} {versions[key]}" for key, name in names if key in versions)
-    where = f"{machine['processor']}, {machine['cores']} cores. {used}. {results['rounds']} rounds, in turn."
-    figure.text(0.012, 1 - 0.62 / height, where, fontsize=8.5, color=SOFT)
-    if busy:
-        figure.text(0.985, 1 - 0.36 / height, "busy machine: noise", fontsize=9, color=SOFT, ha="right", style="italic")
+    rounds = f"{results['rounds']} round{'s' * (results['rounds'] > 1)}"
+    return f"{machine['processor']}, {machine['cores']} cores. {used}. Median of {rounds}, in turn."
 
 
 def draw_sweeps(folder: Path, results: dict[str, Any]) -> None:
     """`sweeps.png`: the time of a step, best setting of each, against the one number that changes."""
     found = [sweep for sweep in results["sweeps"] if sweep["points"]]
     with mpl.rc_context(STYLE | {"axes.spines.left": True, "ytick.color": SOFT}):
-        figure, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), dpi=160, squeeze=False)
+        figure, axes = plt.subplots(1, len(found), figsize=(3.2 * len(found), 3.9), dpi=160, squeeze=False)
         for ax, sweep in zip(axes[0], found, strict=True):
             _sweep(ax, sweep)
-        axes[0, 0].set_ylabel("time of a step")
-        figure.tight_layout()
+        axes[0, 0].set_ylabel("time of a step, the best setting of each")
+        axes[0, 0].legend(frameon=False, fontsize=8, labelcolor="linecolor", handlelength=1.2)
+        figure.text(0.012, 0.02, _where(results), fontsize=7.5, color=SOFT)
+        figure.tight_layout(rect=(0, 0.04, 1, 1))
         figure.savefig(folder / "sweeps.png")
         plt.close(figure)
 
@@ -134,17 +138,27 @@ def _sweep(ax: Axes, sweep: dict[str, Any]) -> None:
     for point in sweep["points"]:
         for peer, seconds in point["best_seconds"].items():
             curves.setdefault(peer, []).append((point["value"], seconds / point["workload"]["steps_a_round"]))
+    times = [seconds for curve in curves.values() for _, seconds in curve] or [1.0]
     for peer, curve in curves.items():
         marker, shade = ("o", ACCENT) if peer == OURS else MARKS[peer]
         width, above = (2.4, 3) if peer == OURS else (1.4, 2)
         x, y = zip(*curve, strict=True)
         ax.plot(x, y, marker=marker, color=shade, linewidth=width, markersize=5, zorder=above, label=peer)
     ax.set(xscale="log", yscale="log")
-    ax.set_title(sweep["name"], weight="bold", fontsize=11)
+    ax.set_title(sweep["name"], weight="bold", fontsize=11, pad=18)
+    ax.text(0, 1.03, sweep["constant"], transform=ax.transAxes, fontsize=8, color=SOFT)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(times) < 30 * min(times) else (1,)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: unit(y)))
     ax.yaxis.set_minor_locator(NullLocator())
     values = [point["value"] for point in sweep["points"]]
-    ax.set_xticks(values, [f"{value:,}" for value in values], fontsize=8)
+    ax.set_xticks(values, [compact(value) for value in values], fontsize=8)
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y", color=HAIR, linewidth=0.8)
-    ax.legend(frameon=False, fontsize=8, labelcolor="linecolor", handlelength=1.2)
+
+
+def compact(n: int) -> str:
+    """A whole number in little room."""
+    for size, name in ((1_000_000, "M"), (1_000, "k")):
+        if n >= size and n % size == 0:
+            return f"{n // size}{name}"
+    return str(n)

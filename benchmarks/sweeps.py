@@ -17,9 +17,10 @@ ROUND_OPERATIONS, LEAST_STEPS, MOST_STEPS = 6e9, 4, 2_000  # a round: some 0.1 t
 
 @dataclass(frozen=True)
 class Sweep:
-    """What changes, and the workload at each of its values."""
+    """What changes, what stays, and the workload at each of its values."""
 
     name: str
+    constant: str
     values: tuple[int, ...]
     workload: Callable[[int], Workload]
 
@@ -57,11 +58,11 @@ def _powers(n: int) -> tuple[int, ...]:
 
 
 SWEEPS = [
-    Sweep("rows", (1_000, 10_000, 100_000, 1_000_000), _rows),
-    Sweep("width", (16, 64, 256, 1_024, 4_096), _width),
-    Sweep("batch", (1, 8, 64, 512, 4_096), _batch),
-    Sweep("starts", (1, 4, 16, 64, 256), _starts),
-    Sweep("threads", _powers(cores()), _threads),
+    Sweep("rows", "8-64-64-1, batch 250", (1_000, 10_000, 100_000, 1_000_000), _rows),
+    Sweep("width", "64-n-n-10, batch 128", (16, 64, 256, 1_024, 4_096), _width),
+    Sweep("batch", "784-128-10", (1, 8, 64, 512, 4_096), _batch),
+    Sweep("starts", "8-64-64-1, batch 32", (1, 4, 16, 64, 256), _starts),
+    Sweep("threads", "784-512-512-10, batch 256", _powers(cores()), _threads),
 ]
 
 
@@ -87,7 +88,7 @@ def run(
     results["sweeps"] = []
     for sweep in wanted:
         points: list[dict[str, Any]] = []
-        results["sweeps"].append({"name": sweep.name, "points": points})
+        results["sweeps"].append({"name": sweep.name, "constant": sweep.constant, "points": points})
         for value in sweep.values:
             counts = [value] if sweep.name == "threads" else list(threads)
             points.append({"value": value} | record(run_race(sweep.workload(value), counts, True)))

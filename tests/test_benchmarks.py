@@ -101,7 +101,7 @@ def test_a_setting_that_cannot_become_its_peers_best_is_set_aside() -> None:
 
 def test_the_difference_is_that_of_the_worst_output_or_start() -> None:
     assert difference(np.array([[3.0, 4.5]]), np.array([[3.0, 4.0]]), ROW) == 0.5
-    found, expected = np.array([[3.0, 4.5], [30.0, 40.1]]), np.array([[3.0, 4.0], [30.0, 40.0]])
+    found, expected = np.array([[3.0, 4.7], [30.0, 40.1]]), np.array([[3.0, 4.0], [30.0, 40.0]])
     assert difference(found, expected, SIX) == pytest.approx(0.1)
 
 
