@@ -1,4 +1,4 @@
-"""What Python costs around the core: the prediction of one row, and an epoch in which nothing is computed."""
+"""What Python costs around the core: the prediction of one row, and epochs in which next to nothing is computed."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ class _Idle(Engine, Session):
 def run(rounds: int = 11) -> dict[str, object]:
     """Print and give microseconds: the least of some rounds, since what disturbs only adds."""
     figures = {"one row, around the core": _around_one_row(rounds), "one row, 784-128-10": _one_row(rounds)}
-    for starts, epochs in ((1, 2000), (256, 1000)):
-        figures[f"an empty epoch, {starts} starts"] = _empty_epoch(starts, epochs, rounds)
+    for starts, empty, validated in ((1, 2000, 1000), (256, 1000, 50)):
+        figures[f"an empty epoch, {starts} starts"] = _epoch(starts, empty, rounds, engine=_Idle())
+        rows = np.zeros((4, 1), dtype=np.float32)
+        figures[f"a validated one, {starts} starts"] = _epoch(starts, validated, rounds, validation=(rows, rows))
     print("Python's share, in microseconds")
     for name, microseconds in figures.items():
         print(f"  {name:<28}{microseconds:8.1f}")
@@ -58,7 +60,7 @@ def _one_row(rounds: int) -> float:
 
 
 def _around_one_row(rounds: int) -> float:
-    """All but the forward pass: the call from Python, and a call of the core that it refuses when it has seen all."""
+    """The call from Python, and one of the core that it refuses for its columns: no work, no look at the numbers."""
     net, row = fl.Network([784, 128, 10], output="softmax"), np.zeros((1, 784), dtype=np.float32)
     net(row)
     core, short, out = net._predict, np.zeros((1, 783), dtype=np.float32), np.empty((1, 10), dtype=np.float32)
@@ -70,12 +72,13 @@ def _around_one_row(rounds: int) -> float:
     return (refused + python) / 10_000 * 1e6
 
 
-def _empty_epoch(starts: int, epochs: int, rounds: int) -> float:
+def _epoch(starts: int, epochs: int, rounds: int, **settings: Any) -> float:
+    """Of four rows in one batch, what comes before the first epoch left out."""
     X, net = np.zeros((4, 1), dtype=np.float32), fl.Network([1, 1])
 
     def seconds(epochs: int) -> float:
         began = time.perf_counter()
-        fl.descend(net, X, X, batch_size=None, epochs=epochs, starts=starts, engine=_Idle())
+        fl.descend(net, X, X, batch_size=None, epochs=epochs, starts=starts, **settings)
         return time.perf_counter() - began
 
     few, many = (min(seconds(n) for _ in range(rounds)) for n in (2, epochs))

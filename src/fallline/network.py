@@ -1,7 +1,7 @@
 """Networks: layers, all parameters as one flat block with views, and the random starts that descents begin from.
 
-What a network says about some rows comes from the compiled core, in microseconds; `Network.forward` is NumPy, and keeps
-what every layer gave.
+What a network says about some rows comes from the compiled core; `Network.forward` is NumPy, and keeps what every layer
+gave.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class Network:
         Parameters
         ----------
         X : array of shape (n, n_in)
-            In the network's dtype and C order it is taken as it is, and a row costs little more than its arithmetic.
+            In the network's dtype and C order it is taken as it is; anything else is converted first.
 
         Returns
         -------
