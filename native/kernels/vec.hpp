@@ -96,7 +96,7 @@ static inline Vec<T> from_bits(Bits<T> b) {
   return x;
 }
 
-// GCC and Clang make one instruction of the loop, for each register.
+// GCC makes one instruction of the loop, for each register (seen in the baseline, AVX2 and AVX-512 builds).
 template <class T>
 static inline Vec<T> square_root(Vec<T> x) {
   for (int i = 0; i < lanes<T>; ++i) x[i] = sizeof(T) == 4 ? __builtin_sqrtf(x[i]) : __builtin_sqrt(x[i]);
