@@ -6,6 +6,7 @@
 // Rows and columns change places by chunks of 16 bytes: so many numbers of a row.
 template <class T>
 constexpr int chunk = 16 / sizeof(T);
+constexpr int vector_chunks = FALLLINE_VECTOR_BYTES / 16;
 
 template <class T>
 static inline int64_t whole_chunks(int64_t columns) {
@@ -56,31 +57,33 @@ static inline Vec<T> gather(From from, int) {
 }
 #endif
 
-// In each chunk, numbers of a and b in turn, from its lower or its upper half.
-template <class T, bool upper, int... I>
+// In each group of numbers, units of a and b in turn, from the lower or the upper half of their groups.
+template <class T, int unit, int group, bool upper, int... I>
 static inline Vec<T> interleave(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
-  constexpr int C = chunk<T>, L = lanes<T>;
-  return pick<T, (I / C * C + I % C / 2 + (upper ? C / 2 : 0) + I % 2 * L)...>(a, b);
+  constexpr int half = upper ? group / 2 : 0;
+  return pick<T, (I / group * group + half + I % group / unit / 2 * unit + I % unit + I / unit % 2 * lanes<T>)...>(a,
+                                                                                                                   b);
 }
-template <class T, bool upper>
+template <class T, int unit, int group, bool upper>
 static inline Vec<T> interleave(Vec<T> a, Vec<T> b) {
-  return interleave<T, upper>(a, b, std::make_integer_sequence<int, lanes<T>>());
+  return interleave<T, unit, group, upper>(a, b, std::make_integer_sequence<int, lanes<T>>());
 }
 
-// The squares of numbers that the same chunks of all vectors form, each one transposed.
-template <class T>
-static inline void transpose_chunks(Vec<T> (&v)[chunk<T>]) {
-  if constexpr (chunk<T> == 4) {
-    const Vec<T> a = interleave<T, false>(v[0], v[2]), b = interleave<T, true>(v[0], v[2]);
-    const Vec<T> c = interleave<T, false>(v[1], v[3]), d = interleave<T, true>(v[1], v[3]);
-    v[0] = interleave<T, false>(a, c);
-    v[1] = interleave<T, true>(a, c);
-    v[2] = interleave<T, false>(b, d);
-    v[3] = interleave<T, true>(b, d);
-  } else {
+// The squares of n x n units that the same groups of all vectors form, each one transposed.
+template <class T, int unit, int n>
+static inline void transpose_squares(Vec<T> (&v)[n]) {
+  constexpr int group = n * unit;
+  if constexpr (n == 4) {
+    const Vec<T> a = interleave<T, unit, group, false>(v[0], v[2]), b = interleave<T, unit, group, true>(v[0], v[2]);
+    const Vec<T> c = interleave<T, unit, group, false>(v[1], v[3]), d = interleave<T, unit, group, true>(v[1], v[3]);
+    v[0] = interleave<T, unit, group, false>(a, c);
+    v[1] = interleave<T, unit, group, true>(a, c);
+    v[2] = interleave<T, unit, group, false>(b, d);
+    v[3] = interleave<T, unit, group, true>(b, d);
+  } else if constexpr (n == 2) {
     const Vec<T> a = v[0];
-    v[0] = interleave<T, false>(a, v[1]);
-    v[1] = interleave<T, true>(a, v[1]);
+    v[0] = interleave<T, unit, group, false>(a, v[1]);
+    v[1] = interleave<T, unit, group, true>(a, v[1]);
   }
 }
 
@@ -96,23 +99,33 @@ template <class T>
     };
     v[i] = gather<T, FALLLINE_VECTOR_BYTES>(row, 0);
   }
-  transpose_chunks<T>(v);
+  transpose_squares<T, 1>(v);
 #pragma GCC unroll 4
   for (int i = 0; i < chunk<T>; ++i) store(to + i * lanes<T>, v[i]);
 }
 
-// And back.
+// And back: `columns` vectors, or as many as a vector holds, to a vector of each row, zeros at its end.
 template <class T>
-[[gnu::always_inline]] static inline void to_rows(const T* from, int64_t stride, int rows, T* to) {
-  Vec<T> v[chunk<T>];
+[[gnu::always_inline]] static inline void to_rows(const T* from, int64_t columns, int64_t stride, int rows, T* to) {
+  constexpr int C = chunk<T>, G = vector_chunks;
+  Vec<T> v[C][G] = {};
 #pragma GCC unroll 4
-  for (int i = 0; i < chunk<T>; ++i) v[i] = load(from + i * lanes<T>);
-  transpose_chunks<T>(v);
+  for (int g = 0; g < G; ++g) {
+    if (g * C >= columns) break;
+    Vec<T> squares[C];
 #pragma GCC unroll 4
-  for (int i = 0; i < chunk<T>; ++i)
+    for (int i = 0; i < C; ++i) squares[i] = load(from + (g * C + i) * lanes<T>);
+    transpose_squares<T, 1>(squares);
 #pragma GCC unroll 4
-    for (int r = i; r < lanes<T>; r += chunk<T>)
-      if (r < rows) __builtin_memcpy(to + r * stride, reinterpret_cast<const char*>(&v[i]) + r / chunk<T> * 16, 16);
+    for (int i = 0; i < C; ++i) v[i][g] = squares[i];
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < C; ++i) {
+    transpose_squares<T, C>(v[i]);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g)
+      if (i + g * C < rows) store(to + (i + g * C) * stride, v[i][g]);
+  }
 }
 
 // Rows of a matrix in panels, from its row `row` on.
@@ -128,14 +141,13 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] static inline void to_panels(const T* z, int64_t z_panel, int64_t row, int64_t n_out, int rows,
                                                     T* Z) {
-  constexpr T zeros[chunk<T>] = {};
   T* to = Z + row * panel<T>;
   for (int64_t first = 0; first < n_out; first += panel<T>, to += z_panel)
-    for (int64_t j = 0; j < panel<T>; j += chunk<T>) {
+    for (int64_t j = 0; j < panel<T>; j += lanes<T>) {
       if (first + j < n_out)
-        to_rows(z + (first + j) * lanes<T>, panel<T>, rows, to + j);
+        to_rows(z + (first + j) * lanes<T>, n_out - first - j, panel<T>, rows, to + j);
       else
-        for (int r = 0; r < rows; ++r) __builtin_memcpy(to + r * panel<T> + j, zeros, sizeof zeros);
+        for (int r = 0; r < rows; ++r) store(to + r * panel<T> + j, Vec<T>{});
     }
 }
 
