@@ -7,6 +7,7 @@
 #include "api.hpp"
 #include "core/philox.hpp"
 #include "core/stepper.hpp"
+#include "core/subnormals.hpp"
 #include "core/team.hpp"
 
 namespace fallline {
@@ -14,7 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double worth_a_thread = 1e6;  // operations of a step that each thread should get
+constexpr double worth_a_thread = 4e5;  // operations of a step that each thread should get
 constexpr int64_t near = 192 << 10;     // bytes of a start's parameters and moments that a core keeps close by
 constexpr int64_t longest_round = 16;   // steps that a start takes before the next start's turn
 
@@ -82,6 +83,7 @@ struct Session<T>::State {
     Stepper<T>& stepper = *steppers[0];
     bool goes_on = seek_start();
     fallline::together(threads, [&](Team& team, int thread) {
+      const SubnormalsAreZero here;
       while (goes_on) {
         stepper.advance(team, thread);
         team.barrier.wait([&] {
@@ -117,6 +119,7 @@ struct Session<T>::State {
   void run_apart() {
     bool goes_on = set_round();
     fallline::together(threads, [&](Team& team, int thread) {
+      const SubnormalsAreZero here;
       Team alone(1);
       Stepper<T>& stepper = *steppers[static_cast<std::size_t>(thread)];
       while (goes_on) {

@@ -2,6 +2,8 @@
 // FALLLINE_KERNELS names the set, FALLLINE_VECTOR_BYTES is the width of its registers.
 #include "kernels/registry.hpp"
 
+#include <utility>
+
 #ifdef __aarch64__
 #define FALLLINE_SSE_TILE_ROWS 6  // 32 registers of 16 bytes
 #else

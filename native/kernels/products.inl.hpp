@@ -313,10 +313,16 @@ static void gradient(const Gradient<T>& p) {
                 if constexpr (n_moments > 0) __builtin_prefetch(p.m + line, 1);
                 if constexpr (n_moments > 1) __builtin_prefetch(p.v + line, 1);
               }
+            // The sums leave their registers for the nearest cache, so that the rule has all of them to itself.
+            alignas(64) T sums[P * R * N];
             gradient_tile<T, R, P>(length, A + r, dZ, waiting, [&](int row, int panel_index, int v, Vec<T> sum) {
-              const int64_t place = at + panel_index * p.stride + row * N + v * L;
-              step_vector<T, Rule>(p.W + place, p.m ? p.m + place : nullptr, p.v ? p.v + place : nullptr, sum, *p.step);
+              store(sums + (panel_index * R + row) * N + v * L, sum);
             });
+            for (int j = 0; j < P; ++j) {
+              const int64_t place = at + j * p.stride;
+              step<T, Rule>(R * N, p.W + place, sums + j * R * N, p.m ? p.m + place : nullptr,
+                            p.v ? p.v + place : nullptr, *p.step);
+            }
           }
         });
       }

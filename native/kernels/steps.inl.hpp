@@ -86,8 +86,9 @@ static inline void step_vector(T* theta, T* m, T* v, Vec<T> g, const StepArgs<T>
   if constexpr (R<T>::n_moments > 1) store(v, second);
 }
 
+// A function of its own: inlined beside a sum, it would fill the sum's registers with the rule's numbers.
 template <class T, template <class> class R>
-static void step(int64_t n, T* theta, const T* g, T* m, T* v, const StepArgs<T>& args) {
+[[gnu::noinline]] static void step(int64_t n, T* theta, const T* g, T* m, T* v, const StepArgs<T>& args) {
   const StepArgs<T> s = args;  // a copy, which no store can change
   for (int64_t i = 0; i < n; i += lanes<T>)
     step_vector<T, R>(theta + i, m ? m + i : nullptr, v ? v + i : nullptr, load(g + i), s);
