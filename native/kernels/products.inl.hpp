@@ -58,7 +58,7 @@ static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panel
   Vec<T> sum[R][P * V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < P * V; ++v)
       sum[r][v] = accumulate ? load(C.at + (v / V) * C.stride + r * N + (v % V) * L)
                   : bias     ? load(bias + v * L)
@@ -68,19 +68,19 @@ static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panel
     const T* const end = a + (k < N ? k : N);
     for (const T* x = a; x < end; ++x, b += b_row) {
       Vec<T> row[P * V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < P * V; ++v) row[v] = load(b + (v / V) * B.stride + (v % V) * L);
 #pragma GCC unroll 12
       for (int r = 0; r < R; ++r) {
         const Vec<T> number = all<T>(x[r * N]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < P * V; ++v) sum[r][v] += number * row[v];
       }
     }
   }
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < P * V; ++v) store(C.at + (v / V) * C.stride + r * N + (v % V) * L, sum[r][v]);
 }
 
@@ -123,26 +123,34 @@ static void forward(const Forward<T>& p) {
 }
 
 // z = a_prev W + b, then a = f(z), for one row and weights as Python has them, row by row: for a single prediction it
-// would take longer to pack W than to multiply by it. Each sum runs as in `forward`, to the same bits.
+// would take longer to pack W than to multiply by it. Each sum runs as in `forward`, to the same bits. A few rows of W
+// at a time, all their columns, so that memory is read in one stream.
 template <class T>
 static void forward_row(const ForwardRow<T>& p) {
-  constexpr int64_t N = panel<T>;
+  constexpr int64_t N = panel<T>, K = N;
   constexpr int G = 8 * FALLLINE_VECTOR_BYTES / 64;  // panels side by side: eight sums, to hide an addition's latency
-  const auto tile = [&](auto panels, int64_t column, const T* W, int64_t row) {
-    straight_tile<T, 1, decltype(panels)::rows>(p.n_in, {p.a_prev, N}, {W, N}, row, {p.z + column, N}, p.b + column,
-                                                false);
-  };
-  int64_t j = 0;
-  for (; j + G * N <= p.n_out; j += G * N) tile(Height<G>{}, j, p.W + j, p.n_out);
-  for (; j + N <= p.n_out; j += N) tile(Height<1>{}, j, p.W + j, p.n_out);
-  if (j < p.n_out && p.n_out >= N) {  // the last N columns, some of them once more
-    tile(Height<1>{}, p.n_out - N, p.W + p.n_out - N, p.n_out);
-  } else if (j < p.n_out) {
+  if (p.n_out < N) {
     T* to = p.scratch;
     for (int64_t i = 0; i < p.n_in; ++i, to += N)
       for (int64_t c = 0; c < p.n_out; ++c) to[c] = p.W[i * p.n_out + c];
     for (int64_t c = 0; c < p.n_out; ++c) to[c] = p.b[c];
     straight_tile<T, 1, 1>(p.n_in, {p.a_prev, N}, {p.scratch, N}, N, {p.z, N}, to, false);
+  } else {
+    const int64_t whole = p.n_out / N * N, rest = p.n_out % N;
+    T* const last = p.scratch;  // the last N columns, some of which the panel before has too
+    for (int64_t k = 0; k < p.n_in; k += K) {
+      const int64_t length = p.n_in - k < K ? p.n_in - k : K;
+      const T* W = p.W + k * p.n_out;
+      const auto tile = [&](auto panels, int64_t column, T* z) {
+        straight_tile<T, 1, decltype(panels)::rows>(length, {p.a_prev + k, N}, {W + column, N}, p.n_out, {z, N},
+                                                    p.b + column, k > 0);
+      };
+      int64_t j = 0;
+      for (; j + G * N <= whole; j += G * N) tile(Height<G>{}, j, p.z + j);
+      for (; j < whole; j += N) tile(Height<1>{}, j, p.z + j);
+      if (rest > 0) tile(Height<1>{}, p.n_out - N, last);
+    }
+    for (int64_t c = 0; c < rest; ++c) p.z[whole + c] = last[N - rest + c];
   }
   if (p.activate) p.activate(panels_of<T>(p.n_out) * N, p.z, p.z);
 }

@@ -248,7 +248,10 @@ class _Snapshot:
 
     def take(self, where: Array, parameters: Array, step: int | Array, loss: Array | float) -> None:
         """Replace the starts that `where`, shape (K,), names."""
-        np.copyto(self.parameters, parameters, where=where[:, None])
+        if where.all():  # the usual case, several times as fast
+            np.copyto(self.parameters, parameters)
+        else:
+            np.copyto(self.parameters, parameters, where=where[:, None])
         np.copyto(self.step, step, where=where)
         np.copyto(self.loss, loss, where=where)
 
