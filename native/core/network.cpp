@@ -187,7 +187,8 @@ Gradient<T> Network<T>::products(std::size_t l, int64_t n, int part, int parts, 
           .W = nullptr,
           .m = nullptr,
           .v = nullptr,
-          .step = nullptr};
+          .step = nullptr,
+          .squares = nullptr};
 }
 
 template <class T>
@@ -201,8 +202,15 @@ void Network<T>::gradient(int64_t n, int part, int parts, T* gradient) {
 }
 
 template <class T>
-void Network<T>::descend(Rule rule, StepArgs<T> step, int64_t n, int part, int parts, const Parameters<T>& at,
-                         T* gradient) {
+int64_t Network<T>::n_squares() const {
+  int64_t n = 0;
+  for (const Layer& layer : layers_) n += panels<T>(layer.n_in) * panels<T>(layer.n_out);
+  return n;
+}
+
+template <class T>
+void Network<T>::descend(Rule rule, const StepArgs<T>& step, int64_t n, int part, int parts, const Parameters<T>& at,
+                         T* gradient, double* squares) {
   StepArgs<T> of_biases = step;
   of_biases.shrink = 1;
   of_biases.penalized = false;
@@ -214,6 +222,8 @@ void Network<T>::descend(Rule rule, StepArgs<T> step, int64_t n, int part, int p
     weights.m = moment(at.m, place.W);
     weights.v = moment(at.v, place.W);
     weights.step = &step;
+    weights.squares = squares;
+    if (squares) squares += panels<T>(layers_[l].n_in) * panels<T>(layers_[l].n_out);
     kernels_.descend[static_cast<int>(rule)](weights);
     const Part biases(panels<T>(layers_[l].n_out), part, parts);
     if (biases.n() == 0) continue;

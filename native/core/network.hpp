@@ -65,9 +65,12 @@ class Network {
 
   // This thread's part of the gradient of rows 0 to n, packed.
   void gradient(int64_t n, int part, int parts, T* gradient);
-  // This thread's part of the step against that gradient; `gradient` is room that may be written to. `shrink` is what
-  // the weights, but not the biases, are multiplied by.
-  void descend(Rule rule, StepArgs<T> step, int64_t n, int part, int parts, const Parameters<T>& at, T* gradient);
+  // This thread's part of the step against that gradient; `gradient` is room that may be written to, and afterwards has
+  // that of the biases. `squares`, which may be null, has `n_squares` numbers, zero at first, and gets the sums of
+  // squares of the weights' gradient.
+  void descend(Rule rule, const StepArgs<T>& step, int64_t n, int part, int parts, const Parameters<T>& at, T* gradient,
+               double* squares);
+  int64_t n_squares() const;
 
   // Sum over rows 0 to n of each one's share times its loss, in their order.
   double loss_sum(int64_t n) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace fallline {
 namespace {
@@ -52,7 +53,7 @@ Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, 
                n_targets),
       gradient_(network_.layout().packed_size()),
       total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
-      squares_(static_cast<std::size_t>((gradient_.size() + stretch - 1) / stretch)) {}
+      squares_(static_cast<std::size_t>(std::max(network_.n_squares(), (gradient_.size() + stretch - 1) / stretch))) {}
 
 template <class T>
 void Stepper<T>::begin(StartState<T>* state, int64_t start_number, const Visit<T>& visit, const Batch& batch,
@@ -123,7 +124,7 @@ void Stepper<T>::penalize(int thread, int threads) {
 
 template <class T>
 void Stepper<T>::sum_squares(int thread, int threads) {
-  const Part part(static_cast<int64_t>(squares_.size()), thread, threads);
+  const Part part((gradient_.size() + stretch - 1) / stretch, thread, threads);
   for (int64_t s = part.first; s < part.end; ++s)
     squares_[static_cast<std::size_t>(s)] =
         kernels_.sum_of_squares(std::min(stretch, gradient_.size() - s * stretch), gradient_.data() + s * stretch);
@@ -151,13 +152,28 @@ void Stepper<T>::update(int thread, int threads) {
   }
 }
 
+// The norm of a gradient whose squares have been summed up; all of them are, in their order.
+template <class T>
+double Stepper<T>::length() {
+  double sum = 0;
+  for (double& part : squares_) sum += std::exchange(part, 0.0);
+  return std::sqrt(sum);
+}
+
 template <class T>
 void Stepper<T>::advance(Team& team, int thread) {
   rows(team, thread);
   if (state_->diverged_step >= 0) return;
-  const bool measures = batch_.ends_epoch || plan_.clip_norm > 0;
-  if (is_whole() && !measures) {  // nobody asks for the gradient itself
-    network_.descend(plan_.rule.rule, args_, piece_, thread, team.threads, state_->parameters(), gradient_.data());
+  const bool clips = plan_.clip_norm > 0, measures = batch_.ends_epoch;
+  if (is_whole() && !clips && !(measures && args_.penalized)) {  // nobody asks for the gradient itself
+    network_.descend(plan_.rule.rule, args_, piece_, thread, team.threads, state_->parameters(), gradient_.data(),
+                     measures ? squares_.data() : nullptr);
+    if (measures)
+      team.barrier.wait([&] {
+        for (const Packed& place : layout().all())
+          squares_[0] += kernels_.sum_of_squares(place.n_bias, gradient_.data() + place.b);
+        state_->gradient_norm = length();
+      });
     return;
   }
   sum_gradient(team, thread);
@@ -166,14 +182,12 @@ void Stepper<T>::advance(Team& team, int thread) {
     penalize(thread, team.threads);
     team.barrier.wait();
   }
-  if (measures) {
+  if (clips || measures) {
     sum_squares(thread, team.threads);
     team.barrier.wait([&] {
-      double sum = 0;
-      for (const double part : squares_) sum += part;
-      const double length = std::sqrt(sum);
-      if (batch_.ends_epoch) state_->gradient_norm = length;
-      scale_ = plan_.clip_norm > 0 && length > plan_.clip_norm ? T(plan_.clip_norm / length) : T(1);
+      const double norm = length();
+      if (measures) state_->gradient_norm = norm;
+      scale_ = clips && norm > plan_.clip_norm ? T(plan_.clip_norm / norm) : T(1);
     });
   }
   update(thread, team.threads);

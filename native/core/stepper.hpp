@@ -65,6 +65,7 @@ class Stepper {
   void sum_gradient(Team& team, int thread);
   void penalize(int thread, int threads);
   void sum_squares(int thread, int threads);
+  double length();
   void update(int thread, int threads);
 
   const Plan& plan_;
@@ -73,7 +74,7 @@ class Stepper {
   Network<T> network_;
   Buffer<T> gradient_;           // packed
   Buffer<double> total_;         // where a batch may have several pieces
-  std::vector<double> squares_;  // sums over stretches of the gradient
+  std::vector<double> squares_;  // sums over parts of the gradient, zero in between
 
   StartState<T>* state_ = nullptr;
   DropoutKey key_{};

@@ -326,6 +326,10 @@ static void gradient(const Gradient<T>& p) {
             gradient_tile<T, R, P>(length, A + r, dZ, waiting, [&](int row, int panel_index, int v, Vec<T> sum) {
               store(sums + (panel_index * R + row) * N + v * L, sum);
             });
+            if (p.squares) {
+              double& square = p.squares[q * in_panels + i];
+              square = (r > 0 ? square : 0.0) + sum_of_squares<T>(P * R * N, sums);
+            }
             for (int j = 0; j < P; ++j) {
               const int64_t place = at + j * p.stride;
               step<T, Rule>(R * N, p.W + place, sums + j * R * N, p.m ? p.m + place : nullptr,

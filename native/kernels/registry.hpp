@@ -86,6 +86,10 @@ struct Gradient {
   int64_t stride;
   T *W, *m, *v;
   const StepArgs<T>* step;
+  // Of a step, if it is asked for: the sum of squares of the gradient in each square of panels, in double, at place
+  // (panel of outputs) * (panels of inputs) + (panel of inputs). Where a kernel takes several panels of outputs at a
+  // time, their first has the sum, and the others are left as they are.
+  double* squares;
 };
 
 // The end of a network: rows of Z, their targets, and what is asked of them. The last activation is the kernel's

@@ -166,7 +166,8 @@ TEST_BOTH(gradient_is_exact_in_any_number_of_parts) {
                              at.W.packed.data(),
                              nullptr,
                              nullptr,
-                             &step};
+                             &step,
+                             nullptr};
             for (call.part = 0; call.part < parts; ++call.part) kernels->gradient(call);
             bool right = true;
             std::vector<T> truth;
@@ -179,8 +180,13 @@ TEST_BOTH(gradient_is_exact_in_any_number_of_parts) {
               }
             CHECK(right && dW.packed.intact(), "%s: n=%ld n_in=%ld n_out=%ld parts=%d", kernels->instruction_set,
                   long(n), long(n_in), long(n_out), parts);
+            std::vector<double> squares(std::size_t(panels<T>(n_in) * panels<T>(n_out)));
+            call.squares = squares.data();
             for (call.part = 0; call.part < parts; ++call.part) kernels->descend[static_cast<int>(Rule::sgd)](call);
-            right = true;
+            double length = 0, wanted = 0;
+            for (const double part : squares) length += part;
+            for (const T g : truth) wanted += double(g) * double(g);
+            right = length == wanted;
             std::size_t k = 0;
             for (int64_t i = 0; i < n_in; ++i)
               for (int64_t j = 0; j < padded<T>(n_out); ++j) right &= at.W(i, j) == before(i, j) - T(0.25) * truth[k++];
@@ -219,7 +225,8 @@ TEST_BOTH(fused_steps_are_the_steps) {
                        at.W.packed.data(),
                        m.data(),
                        v.data(),
-                       &step};
+                       &step,
+                       nullptr};
       kernels->gradient(call);
       kernels->step[rule](size, W2.data(), dW.data(), m2.data(), v2.data(), step);
       kernels->descend[rule](call);
