@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,31 @@ def test_the_result_does_not_depend_on_the_number(dtype: str) -> None:
     for n in (2, 3, 7):
         for one, other in zip(first, everything(n), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_process_makes_threads_of_its_own() -> None:
+    """A fork copies the memory of the pool, but none of its threads: waiting for them would be for ever."""
+    code = """
+import os, sys
+import numpy as np
+import fallline as fl
+
+X = np.random.default_rng(0).random((512, 64), dtype=np.float32)
+
+def train():
+    net = fl.Network([64, 96, 96, 1], "relu", seed=1)
+    return fl.descend(net, X, X[:, 0], epochs=2, batch_size=128, threads=3).network.parameters.tobytes()
+
+before = train()
+child = os.fork()
+if child == 0:
+    os._exit(0 if train() == before else 1)
+print(os.waitpid(child, 0)[1], train() == before)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "0 True\n"
 
 
 def test_settings_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
