@@ -41,7 +41,7 @@ def draw_races(folder: Path, results: dict[str, Any]) -> None:
     with mpl.rc_context(STYLE):
         height = 0.52 * len(races) + 2.1
         figure, (left, right) = plt.subplots(
-            1, 2, figsize=(11.5, height), sharey=True, dpi=160, gridspec_kw={"width_ratios": [3.2, 1], "wspace": 0.06}
+            1, 2, figsize=(12.8, height), sharey=True, dpi=160, gridspec_kw={"width_ratios": [2.9, 1], "wspace": 0.06}
         )
         _ratios(left, races)
         _shares(right, races)
@@ -89,11 +89,11 @@ def _shares(ax: Axes, races: list[dict[str, Any]]) -> None:
         if share is not None:
             ax.barh(row, 1, height=0.46, color=HAIR, linewidth=0)
             ax.barh(row, share, height=0.46, color=ACCENT, linewidth=0)
-            ax.text(1.04, row, f"{share:.0%}", va="center", color=ACCENT, weight="bold")
-            ax.text(1.32, row, speed, va="center", color=SOFT, fontsize=8.5)
+            ax.text(1.06, row, f"{share:.0%}", va="center", color=ACCENT, weight="bold")
+            ax.text(1.52, row, speed, va="center", color=SOFT, fontsize=8.5)
         else:
             ax.text(0.02, row, speed, va="center", color=ACCENT, weight="bold")
-    ax.set(xlim=(0, 1.85 if measured else 1), xticks=[0, 0.5, 1] if measured else [])
+    ax.set(xlim=(0, 2.6 if measured else 1), xticks=[0, 0.5, 1] if measured else [])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0%}"))
     ax.spines["bottom"].set_visible(False)
     if not measured:
@@ -102,7 +102,7 @@ def _shares(ax: Axes, races: list[dict[str, Any]]) -> None:
 
 
 def _frame(figure: Figure, results: dict[str, Any], height: float) -> None:
-    figure.subplots_adjust(left=0.285, right=0.985, top=1 - 1.15 / height, bottom=0.62 / height)
+    figure.subplots_adjust(left=0.315, right=0.985, top=1 - 1.15 / height, bottom=0.62 / height)
     machine = results["machine"]
     figure.text(0.012, 1 - 0.36 / height, "How many times as long as fallline", fontsize=15, weight="bold")
     figure.text(0.012, 1 - 0.62 / height, _where(results), fontsize=8.5, color=SOFT)
