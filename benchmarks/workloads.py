@@ -136,7 +136,7 @@ WORKLOADS = [
     Workload("784-128-10", _DIGITS, 12_800, 64, 2, quick=True),
     Workload("784-512-512-10", (784, 512, 512, 10), 2_560, 128, 2),
     # Rounding grows fast here, from step to step: 4e-8 of the parameters after one, 5e-6 after two, 9e-5 after four.
-    Workload("deep", _DEEP, 1_024, 256, 2, checked=2),
+    Workload("deep", _DEEP, 2_048, 256, 2, checked=2),
     Workload("8-64-64-1", (8, 64, 64, 1), 16_000, 32, 5, quick=True),
     Workload("64-256-256-256-1", (64, 256, 256, 256, 1), 12_800, 256, 2),
     Workload("32-starts", (8, 64, 64, 1), 3_200, 32, 2, starts=32),

@@ -60,6 +60,7 @@ struct Plan {
   uint64_t seed = 0;
   std::vector<Start> starts;  // K of them
   double clip_norm = 0;       // 0: no clipping
+  bool bf16 = false;          // products, while training, of operands rounded to bf16; float only
 };
 
 template <class T>
@@ -117,6 +118,7 @@ double fma_peak(int threads, double seconds);
 // Instruction sets that this build has and this processor runs, worst first; and the one in use.
 std::vector<std::string> instruction_sets();
 std::string instruction_set();
+bool has_bf16();  // whether it multiplies bf16
 // Use another one from now on (sessions under way keep theirs); std::invalid_argument if it is not in the list.
 void use_instruction_set(const std::string& name);
 

@@ -262,10 +262,21 @@ def test_what_the_native_engine_does_not_know_it_refuses() -> None:
 def test_the_compiled_core_does_not_trust_its_caller(layers: list[Any], n_rows: int, message: str) -> None:
     plan: dict[str, Any] = {"loss": "squared_error", "delta": 1.0, "quantiles": [], "rule": "sgd", "beta1": 0.0}
     plan |= {"beta2": 0.0, "epsilon": 0.0, "batch_size": 1, "shuffle": False, "seed": 0}
-    plan |= {"starts": [(0, 0.1, 0.0, 0.0, 0.0)], "clip_norm": 0.0}
+    plan |= {"starts": [(0, 0.1, 0.0, 0.0, 0.0)], "clip_norm": 0.0, "bf16": False}
     X, w, theta = np.zeros((n_rows, 1)), np.ones(n_rows), np.zeros((1, 2))
     with pytest.raises(ValueError, match=message):
         _core.SessionFloat64(_core.Plan(layers=layers, **plan), theta, X, X, w, 1)
+
+
+def test_the_compiled_core_multiplies_no_bf16_in_float64() -> None:
+    plan = _core.Plan(
+        layers=[(1, 1, "identity", 0.0)], loss="squared_error", delta=1.0, quantiles=[], rule="sgd", beta1=0.0,
+        beta2=0.0, epsilon=0.0, batch_size=1, shuffle=False, seed=0, starts=[(0, 0.1, 0.0, 0.0, 0.0)],
+        clip_norm=0.0, bf16=True,
+    )  # fmt: skip
+    X = np.zeros((3, 1))
+    with pytest.raises(ValueError, match="no products of bf16"):
+        _core.SessionFloat64(plan, np.zeros((1, 2)), X, X, np.ones(3), 1)
 
 
 def test_the_instruction_set_can_be_capped() -> None:

@@ -22,7 +22,7 @@ ORDER = [
     ["table"],
     ["recipes"],
     ["descent", "minimization", "backpropagation"],
-    ["starts"],
+    ["starts", "run"],
     ["listeners"],
     ["engines"],
     ["optimizers", "schedules", "metrics", "network"],

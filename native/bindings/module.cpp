@@ -8,6 +8,7 @@
 
 #include <stdexcept>
 #include <tuple>
+#include <type_traits>
 
 #include "api.hpp"
 
@@ -109,6 +110,7 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
              In<T, Row> weight, int threads) {
             check_parameters(plan.layers, parameters, 1);
             check_threads(threads);
+            require(!plan.bf16 || (std::is_same_v<T, float> && fallline::has_bf16()), "there are no products of bf16");
             require(parameters.shape(0) == plan.starts.size(), "there must be one block of parameters for each start");
             const Data<T> data = checked<T>(plan, X, Y, weight);
             const nb::gil_scoped_release released;
@@ -182,7 +184,8 @@ NB_MODULE(_core, m) {
       "__init__",
       [](Plan* self, const std::vector<LayerTuple>& layers, const std::string& loss, double delta,
          std::vector<double> quantiles, const std::string& rule, double beta1, double beta2, double epsilon,
-         int64_t batch_size, bool shuffle, uint64_t seed, const std::vector<StartTuple>& tuples, double clip_norm) {
+         int64_t batch_size, bool shuffle, uint64_t seed, const std::vector<StartTuple>& tuples, double clip_norm,
+         bool bf16) {
         require(batch_size > 0, "batch_size must be 1 or more");
         require(!tuples.empty(), "there must be one start or more");
         std::vector<Start> starts;
@@ -195,10 +198,11 @@ NB_MODULE(_core, m) {
                         .shuffle = shuffle,
                         .seed = seed,
                         .starts = std::move(starts),
-                        .clip_norm = clip_norm};
+                        .clip_norm = clip_norm,
+                        .bf16 = bf16};
       },
       nb::kw_only(), "layers"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
-      "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a);
+      "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a, "bf16"_a);
 
   nb::class_<Slice>(m, "Slice")
       .def_ro("n_steps", &Slice::n_steps)
@@ -213,5 +217,6 @@ NB_MODULE(_core, m) {
   m.def("fma_peak", &fallline::fma_peak, "threads"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("instruction_sets", &fallline::instruction_sets);
   m.def("instruction_set", &fallline::instruction_set);
+  m.def("has_bf16", &fallline::has_bf16);
   m.def("use_instruction_set", &fallline::use_instruction_set, "name"_a);
 }

@@ -40,7 +40,7 @@ bool forward_in_blocks(const std::vector<Layer>& layers, const T* parameters, co
     for (int64_t block; (block = next.fetch_add(1)) < blocks;) {
       const int64_t first = block * block_rows, rows = std::min(block_rows, n - first);
       if (!network.take({&data, nullptr}, first, 0, rows)) finite = false;
-      network.forward(packed.data(), 0, rows);
+      network.forward(packed.data(), 0, rows, 0);
       use(network, block, first, rows);
     }
   });
@@ -56,7 +56,7 @@ bool predict_rows(const std::vector<Layer>& layers, const T* parameters, const T
   int64_t width = padded<T>(n_in), scratch = loss_scratch<T>(n_out);
   for (const Layer& layer : layers) {
     width = std::max(width, padded<T>(layer.n_out));
-    if (layer.n_out < N) scratch = std::max(scratch, (layer.n_in + 1) * N);
+    if (layer.n_out < N) scratch = std::max(scratch, (layer.n_in + N) * N);
   }
   Buffer<T> room(2 * width + scratch, Buffer<T>::uninitialized);
   T* const values[2] = {room.data(), room.data() + width};

@@ -23,6 +23,8 @@ int64_t padded(int64_t columns) {
 struct Packed {
   int64_t W, n_weights;  // offset and size, padding included
   int64_t b, n_bias;
+  bool turned;     // W lies as (n_out, n_in)
+  int64_t stride;  // from panel to panel of W
 };
 
 template <class T>

@@ -15,10 +15,11 @@ bool derivative_needs_Z(Activation f) {
 
 template <class T>
 Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, Use use, int threads, const Loss& loss,
-                    int64_t n_targets)
+                    int64_t n_targets, bool bf16)
     : layers_(layers),
       layout_(layers),
       kernels_(kernels<T>()),
+      bf16_(bf16),
       stride_((capacity | 1) * panel<T>),  // odd, so that panels do not compete for the same lines of a cache
       use_(use),
       loss_(loss),
@@ -44,7 +45,7 @@ Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, Use use,
   for (Buffer<T>* buffer : {&weight_, &share_, &losses_}) *buffer = Buffer<T>(rows);
   exact_share_ = Buffer<double>(rows);
   std::copy(loss.quantiles.begin(), loss.quantiles.end(), quantiles_.data());
-  const int64_t scratch = std::max(trains ? kernels_.backward_scratch : 0, loss_scratch<T>(layers.back().n_out));
+  const int64_t scratch = std::max(trains ? kernels_.product_scratch : 0, loss_scratch<T>(layers.back().n_out));
   for (int t = 0; t < threads; ++t) scratch_.emplace_back(scratch);
 }
 
@@ -59,6 +60,11 @@ Panels<const T> Network<T>::input(std::size_t l) const {
   if (l == 0) return X_;
   const Values& before = values_[l - 1];
   return before.dropped.at ? before.dropped : before.A;
+}
+
+template <class T>
+const Products<T>& Network<T>::products(std::size_t l) const {
+  return layout_[l].turned ? kernels_.turned : bf16_ ? kernels_.bf16 : kernels_.straight;
 }
 
 template <class T>
@@ -98,27 +104,29 @@ void Network<T>::draw_mask(std::size_t l, int64_t first, int64_t n, const Dropou
 }
 
 template <class T>
-void Network<T>::forward(const T* parameters, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch) {
+void Network<T>::forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key,
+                         int64_t of_batch) {
+  T* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
     const Values& values = values_[l];
     const Packed& at = layout_[l];
     const bool in_loss = l + 1 == layers_.size() && use_ != Use::predict;  // the loss looks at Z
-    kernels_.forward(
+    products(l).forward(
         {.n = n,
          .n_in = layer.n_in,
          .n_out = layer.n_out,
          .A_prev = Panels<const T>(input(l)).from_row(first),
-         .W = {parameters + at.W, layer.n_in * panel<T>},
+         .W = {parameters + at.W, at.stride},
          .b = parameters + at.b,
          .Z = values.Z.from_row(first),
          .A = values.A.from_row(first),
          .activate = in_loss || layer.activation == Activation::softmax || layer.activation == Activation::identity
                          ? nullptr
-                         : kernels_.activate[static_cast<int>(layer.activation)]});
+                         : kernels_.activate[static_cast<int>(layer.activation)],
+         .scratch = scratch});
     if (layer.activation == Activation::softmax && !in_loss)
-      kernels_.softmax(n, layer.n_out, values.Z.from_row(first).at, values.A.from_row(first).at, stride_,
-                       scratch_[0].data());
+      kernels_.softmax(n, layer.n_out, values.Z.from_row(first).at, values.A.from_row(first).at, stride_, scratch);
     if (values.mask.at) {
       draw_mask(l, first, n, key, of_batch);
       const Panels<T> A = values.A.from_row(first), mask = values.mask.from_row(first);
@@ -159,22 +167,22 @@ void Network<T>::back(const T* parameters, int64_t first, int64_t n, int thread)
   for (std::size_t l = layers_.size() - 1; l > 0; --l) {
     const Layer &layer = layers_[l], &previous = layers_[l - 1];
     const Values& before = values_[l - 1];
-    kernels_.backward({.n = n,
-                       .n_in = layer.n_in,
-                       .n_out = layer.n_out,
-                       .dZ = values_[l].dZ.from_row(first),
-                       .W = {parameters + layout_[l].W, layer.n_in * panel<T>},
-                       .mask = before.mask.from_row(first),
-                       .Z_prev = before.Z.from_row(first),
-                       .A_prev = before.A.from_row(first),
-                       .dZ_prev = before.dZ.from_row(first),
-                       .derive = kernels_.derive[static_cast<int>(previous.activation)],
-                       .scratch = scratch_[static_cast<std::size_t>(thread)].data()});
+    products(l).backward({.n = n,
+                          .n_in = layer.n_in,
+                          .n_out = layer.n_out,
+                          .dZ = values_[l].dZ.from_row(first),
+                          .W = {parameters + layout_[l].W, layout_[l].stride},
+                          .mask = before.mask.from_row(first),
+                          .Z_prev = before.Z.from_row(first),
+                          .A_prev = before.A.from_row(first),
+                          .dZ_prev = before.dZ.from_row(first),
+                          .derive = kernels_.derive[static_cast<int>(previous.activation)],
+                          .scratch = scratch_[static_cast<std::size_t>(thread)].data()});
   }
 }
 
 template <class T>
-Gradient<T> Network<T>::products(std::size_t l, int64_t n, int part, int parts, T* gradient) const {
+Gradient<T> Network<T>::sums(std::size_t l, int64_t n, int part, int parts, T* gradient) {
   return {.n = n,
           .n_in = layers_[l].n_in,
           .n_out = layers_[l].n_out,
@@ -183,18 +191,19 @@ Gradient<T> Network<T>::products(std::size_t l, int64_t n, int part, int parts, 
           .A_prev = input(l),
           .dZ = values_[l].dZ,
           .dW = gradient + layout_[l].W,
-          .stride = layers_[l].n_in * panel<T>,
+          .stride = layout_[l].stride,
           .W = nullptr,
           .m = nullptr,
           .v = nullptr,
           .step = nullptr,
-          .squares = nullptr};
+          .squares = nullptr,
+          .scratch = scratch_[static_cast<std::size_t>(part)].data()};
 }
 
 template <class T>
 void Network<T>::gradient(int64_t n, int part, int parts, T* gradient) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
-    kernels_.gradient(products(l, n, part, parts, gradient));
+    products(l).gradient(sums(l, n, part, parts, gradient));
     const Part biases(panels<T>(layers_[l].n_out), part, parts);
     const Panels<const T> dZ{values_[l].dZ.at + biases.first * stride_, stride_};
     kernels_.column_sums(n, biases.n(), dZ, gradient + layout_[l].b + biases.first * panel<T>);
@@ -217,14 +226,14 @@ void Network<T>::descend(Rule rule, const StepArgs<T>& step, int64_t n, int part
   const auto moment = [](T* block, int64_t offset) { return block ? block + offset : nullptr; };
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const Packed& place = layout_[l];
-    Gradient<T> weights = products(l, n, part, parts, gradient);
+    Gradient<T> weights = sums(l, n, part, parts, gradient);
     weights.W = at.theta + place.W;
     weights.m = moment(at.m, place.W);
     weights.v = moment(at.v, place.W);
     weights.step = &step;
     weights.squares = squares;
     if (squares) squares += panels<T>(layers_[l].n_in) * panels<T>(layers_[l].n_out);
-    kernels_.descend[static_cast<int>(rule)](weights);
+    products(l).descend[static_cast<int>(rule)](weights);
     const Part biases(panels<T>(layers_[l].n_out), part, parts);
     if (biases.n() == 0) continue;
     const int64_t b = place.b + biases.first * panel<T>;

@@ -50,14 +50,15 @@ class Network {
   // Buffers for up to `capacity` rows at a time, worked off by up to `threads` threads. Neurons are dropped only where
   // this trains. A network that predicts needs no loss.
   Network(const std::vector<Layer>& layers, int64_t capacity, Use use, int threads, const Loss& loss = {},
-          int64_t n_targets = 0);
+          int64_t n_targets = 0, bool bf16 = false);
 
   const Layout<T>& layout() const { return layout_; }
 
   // Copies n rows of the data, from visit `from` on, to rows `first`, `first` + 1, ...; whether all of X is finite.
   bool take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n);
   // Those rows forward. Dropout masks are drawn for rows `of_batch`, `of_batch` + 1, ... of the batch.
-  void forward(const T* parameters, int64_t first, int64_t n, const DropoutKey& key = {}, int64_t of_batch = 0);
+  void forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key = {},
+               int64_t of_batch = 0);
   // Their losses, and dZ of the last layer where this trains; a row's share is its weight times `per_weight`.
   void loss(int64_t first, int64_t n, double per_weight, int thread);
   // dZ of the layers before.
@@ -84,11 +85,13 @@ class Network {
   Panels<T> room(int64_t columns);
   Panels<const T> input(std::size_t l) const;  // what layer l takes
   void draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch);
-  Gradient<T> products(std::size_t l, int64_t n, int part, int parts, T* gradient) const;
+  const Products<T>& products(std::size_t l) const;
+  Gradient<T> sums(std::size_t l, int64_t n, int part, int parts, T* gradient);
 
   const std::vector<Layer> layers_;
   const Layout<T> layout_;
   const Kernels<T>& kernels_;
+  const bool bf16_;
   const int64_t stride_;  // from panel to panel
   const Use use_;
   const Loss loss_;

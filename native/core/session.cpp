@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "api.hpp"
+#include "core/pace.hpp"
 #include "core/philox.hpp"
 #include "core/stepper.hpp"
 #include "core/subnormals.hpp"
@@ -15,9 +16,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double worth_a_thread = 4e5;  // operations of a step that each thread should get
-constexpr int64_t near = 192 << 10;     // bytes of a start's parameters and moments that a core keeps close by
-constexpr int64_t longest_round = 16;   // steps that a start takes before the next start's turn
+// Operations of a step, for each thread: fewer are never worth another thread, more always; in between, time tells.
+constexpr double least_worth = 2e5, clearly_worth = 1e8;
+constexpr int64_t near = 192 << 10;    // bytes of a start's parameters and moments that a core keeps close by
+constexpr int64_t longest_round = 16;  // steps that a start takes before the next start's turn
+
+Clock::time_point after(Clock::time_point moment, double seconds) {
+  return moment + std::chrono::microseconds(static_cast<int64_t>(std::min(seconds, 1e6) * 1e6));
+}
 
 double operations(const Plan& plan) {
   return 6.0 * static_cast<double>(plan.batch_size) * static_cast<double>(n_parameters(plan.layers));
@@ -35,10 +41,11 @@ struct Session<T>::State {
         steps_per_epoch((d.n + p.batch_size - 1) / p.batch_size),
         threads(n_threads),
         order(p.shuffle ? d.n : 0) {
-    const int worth = static_cast<int>(std::min(1024.0, std::max(1.0, operations(plan) / worth_a_thread)));
+    const int worth = static_cast<int>(std::min(1024.0, std::max(1.0, operations(plan) / least_worth)));
     const auto n_starts = static_cast<int>(std::min<std::size_t>(plan.starts.size(), 1024));
     apart = n_starts > 1 && plan.batch_size <= piece_rows(plan.layers) && (n_starts >= threads || worth < threads);
     threads = std::min(threads, apart ? n_starts : worth);
+    pace = Pace(threads, operations(plan) >= clearly_worth * threads);
     for (int t = 0; t < (apart ? threads : 1); ++t)
       steppers.push_back(std::make_unique<Stepper<T>>(plan, plan.batch_size, data.n_targets, apart ? 1 : threads));
 
@@ -59,7 +66,7 @@ struct Session<T>::State {
   }
 
   Slice run(std::span<const double> factors, double seconds) {
-    deadline = Clock::now() + std::chrono::microseconds(static_cast<int64_t>(std::min(seconds, 1e6) * 1e6));
+    deadline = after(Clock::now(), seconds);
     slice = {};
     for (auto* each : {&slice.loss_sum, &slice.gradient_norm}) each->reserve(starts.size());
     slice.diverged_step.reserve(starts.size());
@@ -82,19 +89,30 @@ struct Session<T>::State {
   void run_together() {
     Stepper<T>& stepper = *steppers[0];
     bool goes_on = seek_start();
-    fallline::together(threads, [&](Team& team, int thread) {
-      const SubnormalsAreZero here;
-      while (goes_on) {
-        stepper.advance(team, thread);
-        team.barrier.wait([&] {
-          if (stepper.next()) {
-            under_way = false;
-            ++start;
-          }
-          goes_on = seek_start() && Clock::now() < deadline;
-        });
-      }
-    });
+    while (goes_on) {
+      const Pace::Turn turn = pace.next();
+      const auto began = Clock::now(), end = std::min(deadline, after(began, turn.seconds));
+      int64_t n_rows = 0;
+      bool same_turn = true;
+      fallline::together(turn.threads, [&](Team& team, int thread) {
+        const SubnormalsAreZero here;
+        while (same_turn) {
+          stepper.advance(team, thread);
+          team.barrier.wait([&] {
+            n_rows += stepper.piece();
+            if (stepper.next()) {
+              under_way = false;
+              ++start;
+            }
+            goes_on = seek_start();
+            same_turn = goes_on && Clock::now() < end;
+          });
+        }
+      });
+      const auto now = Clock::now();
+      pace.took(turn, std::chrono::duration<double>(now - began).count(), n_rows);
+      goes_on = goes_on && now < deadline;
+    }
   }
 
   // Sets the stepper to the next start that has not diverged, in this step or the next; false when the slice's steps
@@ -180,6 +198,7 @@ struct Session<T>::State {
   const Data<T> data;
   const int64_t steps_per_epoch;
   int threads;
+  Pace pace{1, true};
   bool apart, uniform;
   int64_t steps_in_round;
   std::vector<StartState<T>> starts;

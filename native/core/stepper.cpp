@@ -49,8 +49,8 @@ Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, 
     : plan_(plan),
       kernels_(kernels<T>()),
       piece_rows_(fallline::piece_rows(plan.layers)),
-      network_(plan.layers, std::min(longest_batch, piece_rows_), Network<T>::Use::train, threads, plan.loss,
-               n_targets),
+      network_(plan.layers, std::min(longest_batch, piece_rows_), Network<T>::Use::train, threads, plan.loss, n_targets,
+               plan.bf16),
       gradient_(network_.layout().packed_size()),
       total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
       squares_(static_cast<std::size_t>(std::max(network_.n_squares(), (gradient_.size() + stretch - 1) / stretch))) {}
@@ -84,7 +84,7 @@ void Stepper<T>::rows(Team& team, int thread) {
   if (part.n() > 0) {
     const T* theta = state_->theta.data();
     if (!holds_rows_) network_.take(visit_, batch_.first + row_ + part.first, part.first, part.n());
-    network_.forward(theta, part.first, part.n(), key_, row_ + part.first);
+    network_.forward(theta, part.first, part.n(), thread, key_, row_ + part.first);
     network_.loss(part.first, part.n(), batch_.weight_sum > 0 ? 1 / batch_.weight_sum : 0, thread);
     network_.back(theta, part.first, part.n(), thread);
   }

@@ -55,6 +55,7 @@ class Stepper {
   // By one thread, when all are done with a piece; true when it was the last.
   bool next();
 
+  int64_t piece() const { return piece_; }                 // rows in it
   double loss() const { return loss_; }                    // of the batch, after its last piece
   const Buffer<T>& gradient() const { return gradient_; }  // packed
 

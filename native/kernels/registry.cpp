@@ -13,11 +13,16 @@
 namespace fallline {
 
 #if defined(FALLLINE_NEON)
-#define FALLLINE_SETS(X) X(neon)
+#define FALLLINE_BUILT(X) X(neon)
 #elif defined(FALLLINE_X86)
-#define FALLLINE_SETS(X) X(baseline) X(avx2) X(avx512)
+#define FALLLINE_BUILT(X) X(baseline) X(avx2) X(avx512) X(avx512_bf16)
 #else
-#define FALLLINE_SETS(X) X(baseline)
+#define FALLLINE_BUILT(X) X(baseline)
+#endif
+#ifdef FALLLINE_TESTS  // see native/CMakeLists.txt
+#define FALLLINE_SETS(X) X(wide) FALLLINE_BUILT(X)
+#else
+#define FALLLINE_SETS(X) FALLLINE_BUILT(X)
 #endif
 
 #define FALLLINE_DECLARE(isa)                  \
@@ -34,7 +39,7 @@ namespace {
 
 #ifdef FALLLINE_X86
 struct Features {
-  bool avx2 = false, avx512 = false;
+  bool avx2 = false, avx512 = false, avx512_bf16 = false;
 };
 
 // What the processor has and the operating system saves (XCR0): Intel SDM volume 1, sections 14.3 and 15.2.
@@ -51,6 +56,7 @@ Features features() {
   const unsigned avx512_f_dq_bw_vl = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);
   found.avx2 = saves_ymm && (b & (1u << 5));
   found.avx512 = found.avx2 && saves_zmm && (b & avx512_f_dq_bw_vl) == avx512_f_dq_bw_vl;
+  if (found.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512_bf16 = a & (1u << 5);
   return found;
 }
 #endif
@@ -68,6 +74,7 @@ std::vector<Set> runnable() {
 #undef FALLLINE_SET
 #ifdef FALLLINE_X86
   const Features has = features();
+  if (!has.avx512_bf16) sets.pop_back();
   if (!has.avx512) sets.pop_back();
   if (!has.avx2) sets.pop_back();
 #endif
@@ -123,6 +130,8 @@ std::vector<std::string> instruction_sets() {
 }
 
 std::string instruction_set() { return in_use().f32->instruction_set; }
+
+bool has_bf16() { return in_use().f32->bf16.forward; }
 
 void use_instruction_set(const std::string& name) { in_use() = find(name); }
 

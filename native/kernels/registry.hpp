@@ -39,16 +39,18 @@ struct Forward {
   const T* b;
   Panels<T> Z, A;
   Activate<T> activate;
+  T* scratch;  // product_scratch numbers
 };
 
-// The same for one row, and for weights row by row as Python has them; z, in whole panels, becomes a.
+// The same for one row, and for weights row by row as Python has them; z, in whole panels, becomes a. For a layer whose
+// W lies turned (see Products) as well.
 template <class T>
 struct ForwardRow {
   int64_t n_in, n_out;
   const T *a_prev, *W, *b;
   T* z;
   Activate<T> activate;
-  T* scratch;  // (n_in + 1) * panel numbers, where n_out is less than a panel
+  T* scratch;  // (n_in + panel) * panel numbers, where n_out is less than a panel
 };
 
 // dZ_prev (n, n_in) = (dZ W^T) * mask * f'(Z_prev), f being the layer before's; Z_prev may be A_prev where f' looks at
@@ -59,7 +61,7 @@ struct Backward {
   Panels<const T> dZ, W, mask, Z_prev, A_prev;
   Panels<T> dZ_prev;
   Derive<T> derive;
-  T* scratch;  // backward_scratch numbers
+  T* scratch;  // product_scratch numbers
 };
 
 // What a step rule needs to know of one step; the meaning of beta1 and beta2 is the rule's.
@@ -75,8 +77,8 @@ struct StepArgs {
 };
 
 // dW (n_in, n_out) = A_prev^T dZ, over n rows: part `part` of `parts`, which is nobody else's. The kernel either keeps
-// it in dW, or takes the rule's step with it at once. W, its moments and dW all have panels `stride` apart; dW is also
-// where sums wait, so it must be there in both cases.
+// it in dW, or takes the rule's step with it at once. W, its moments and dW all lie alike, panels `stride` apart; dW is
+// also where sums wait, so it must be there in both cases.
 template <class T>
 struct Gradient {
   int64_t n, n_in, n_out;
@@ -86,11 +88,25 @@ struct Gradient {
   int64_t stride;
   T *W, *m, *v;
   const StepArgs<T>* step;
-  // Of a step, if it is asked for: the sum of squares of the gradient in each square of panels, in double, at place
-  // (panel of outputs) * (panels of inputs) + (panel of inputs). Where a kernel takes several panels of outputs at a
-  // time, their first has the sum, and the others are left as they are.
+  // Of a step, if it is asked for: sums of squares of the gradient in double, (panels of inputs) * (panels of outputs)
+  // of them, at the same places however the parts are cut. A kernel that sums up several panels at a time leaves the
+  // places of all but the first as they are.
   double* squares;
+  T* scratch;  // product_scratch numbers
 };
+
+// The three products of a layer.
+template <class T>
+struct Products {
+  void (*forward)(const Forward<T>&);
+  void (*backward)(const Backward<T>&);
+  void (*gradient)(const Gradient<T>&);
+  void (*descend[n_rules])(const Gradient<T>&);
+};
+
+// Layers of so few outputs keep W turned, (n_out, n_in): in panels of outputs it would be padding for the most part.
+template <class T>
+inline constexpr int64_t most_turned = panel<T> / 4;
 
 // The end of a network: rows of Z, their targets, and what is asked of them. The last activation is the kernel's
 // business: it takes Z alone.
@@ -131,12 +147,11 @@ struct MaskRows {
 template <class T>
 struct Kernels {
   const char* instruction_set;
-  void (*forward)(const Forward<T>&);
+  Products<T> straight;  // where W lies as it is: (n_in, n_out)
+  Products<T> turned;    // where it lies turned: n_out <= most_turned
+  Products<T> bf16;      // straight, of operands rounded to bf16; no functions where the instruction set has none
+  int64_t product_scratch;
   void (*forward_row)(const ForwardRow<T>&);
-  void (*backward)(const Backward<T>&);
-  int64_t backward_scratch;
-  void (*gradient)(const Gradient<T>&);
-  void (*descend[n_rules])(const Gradient<T>&);
   // sums[j] = sum over r < n of dZ[r][j], for n_panels panels of columns
   void (*column_sums)(int64_t n, int64_t n_panels, Panels<const T> dZ, T* sums);
   // Row r of n is at rows[r]; gives whether all numbers are finite

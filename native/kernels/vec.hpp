@@ -127,6 +127,15 @@ static inline Vec<T> with_sign_of(Vec<T> sign, Vec<T> x) {
   return from_bits<T>((to_bits<T>(x) & ~mask) | (to_bits<T>(sign) & mask));
 }
 
+// x, but zero from lane n on, be it NaN.
+template <class T>
+static inline Vec<T> first_lanes(Vec<T> x, int64_t n) {
+  Bits<T> lane;
+  for (int i = 0; i < lanes<T>; ++i) lane[i] = i;
+  const auto end = static_cast<decltype(lane[0] + 0)>(n < lanes<T> ? n : lanes<T>);
+  return from_bits<T>(to_bits<T>(x) & (lane < end));
+}
+
 // Horner's rule; c[0] is the constant term.
 template <class T, int n>
 static inline Vec<T> polynomial(const T (&c)[n], Vec<T> x) {

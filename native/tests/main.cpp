@@ -27,6 +27,6 @@ int main(int argc, char** argv) {
   }
   std::string sets;
   for (const std::string& name : fallline::instruction_sets()) sets += name + " ";
-  std::printf("%d tests, %d failed; instruction sets: %s(and wide)\n", n_run, n_bad, sets.c_str());
+  std::printf("%d tests, %d failed; instruction sets: %s\n", n_run, n_bad, sets.c_str());
   return n_bad > 0 || n_run == 0;
 }

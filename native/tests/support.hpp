@@ -16,12 +16,6 @@
 
 namespace fallline {
 
-// The kernels once more, with 64-byte vectors but no AVX-512: see FALLLINE_TESTS in native/CMakeLists.txt.
-namespace wide {
-extern const Kernels<float> kernels_float;
-extern const Kernels<double> kernels_double;
-}  // namespace wide
-
 namespace test {
 
 template <class T>
@@ -38,7 +32,7 @@ class With {
   std::string before_;
 };
 
-// Every table that this processor runs, and the wide one.
+// Every table that this processor runs; the wide one is for tests alone, see native/CMakeLists.txt.
 template <class T>
 std::vector<const Kernels<T>*> tables() {
   std::vector<const Kernels<T>*> all;
@@ -46,10 +40,6 @@ std::vector<const Kernels<T>*> tables() {
     const With with(name);
     all.push_back(&kernels<T>());
   }
-  if constexpr (std::is_same_v<T, float>)
-    all.push_back(&wide::kernels_float);
-  else
-    all.push_back(&wide::kernels_double);
   return all;
 }
 

@@ -10,7 +10,8 @@ namespace fallline::test {
 
 TEST_BOTH(layout_goes_there_and_back) {
   constexpr int64_t N = panel<T>;
-  const std::vector<std::vector<int64_t>> nets = {{1, 1}, {3, 20, 2}, {784, 30, 10}, {16, 16, 16}, {17, 33, 15, 1}};
+  const std::vector<std::vector<int64_t>> nets = {{1, 1},       {3, 20, 2},      {784, 30, 10},
+                                                  {16, 16, 16}, {17, 33, 15, 1}, {40, 4, 40, 3}};
   for (const std::vector<int64_t>& sizes : nets) {
     std::vector<Layer> layers;
     for (std::size_t l = 0; l + 1 < sizes.size(); ++l) layers.push_back({sizes[l], sizes[l + 1], Activation::relu});
@@ -28,12 +29,18 @@ TEST_BOTH(layout_goes_there_and_back) {
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const auto [n_in, n_out, activation, dropout] = layers[l];
       right &= layout[l].W % N == 0 && layout[l].b % N == 0 && layout[l].n_bias % N == 0;
-      for (int64_t i = 0; i <= n_in; ++i)  // the bias as the row after the last
-        for (int64_t j = 0; j < padded<T>(n_out); ++j) {
-          const T wanted = j < n_out ? flat[place++] : T(0);
-          right &=
-              wanted == (i < n_in ? packed[layout[l].W + j / N * n_in * N + i * N + j % N] : packed[layout[l].b + j]);
+      right &= layout[l].turned == (n_out <= N / 4);
+      const int64_t n_rows = layout[l].turned ? n_out : n_in, n_columns = layout[l].turned ? n_in : n_out;
+      right &= layout[l].stride == n_rows * N;
+      for (int64_t row = 0; row < n_rows; ++row)
+        for (int64_t column = 0; column < padded<T>(n_columns); ++column) {
+          const int64_t i = layout[l].turned ? column : row, j = layout[l].turned ? row : column;
+          const T wanted = column < n_columns ? flat[place + std::size_t(i * n_out + j)] : T(0);
+          right &= wanted == packed[layout[l].W + column / N * layout[l].stride + row * N + column % N];
         }
+      place += std::size_t(n_in * n_out);
+      for (int64_t j = 0; j < padded<T>(n_out); ++j)
+        right &= (j < n_out ? flat[place++] : T(0)) == packed[layout[l].b + j];
     }
     CHECK(right && place == flat.size(), "first layer %ld to %ld", long(sizes[0]), long(sizes[1]));
   }

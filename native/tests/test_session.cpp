@@ -303,6 +303,48 @@ TEST_BOTH(predict_row_by_row) {
   }
 }
 
+// The same for layers whose W lies turned, at the end and in between.
+TEST_BOTH(predict_through_few_neurons) {
+  for (const std::string& set : instruction_sets()) {
+    const With with(set);
+    for (int64_t width = 1; width <= most_turned<T> + 1; ++width) {
+      const std::vector<Layer> layers = {
+          {50, width, Activation::tanh}, {width, 33, Activation::relu}, {33, width, Activation::sigmoid}};
+      const int64_t n = 20;
+      const std::vector<T> X = randoms<T>(std::size_t(n * 50), -1, 1, 33);
+      const std::vector<T> theta = randoms<T>(std::size_t(n_parameters(layers)), -1, 1, 34);
+      Guarded<T> A(n * width);
+      predict<T>(layers, theta.data(), X.data(), n, A.data(), 1);
+      bool same = A.intact();
+      double apart = 0;
+      for (int64_t r = 0; r < n; ++r) {
+        std::vector<T> one(static_cast<std::size_t>(width));
+        predict<T>(layers, theta.data(), X.data() + r * 50, 1, one.data(), 1);
+        std::vector<double> a(X.begin() + r * 50, X.begin() + (r + 1) * 50);
+        std::size_t at = 0;
+        for (const Layer& layer : layers) {
+          const auto n_in = std::size_t(layer.n_in), n_out = std::size_t(layer.n_out);
+          std::vector<double> next(n_out);
+          for (std::size_t j = 0; j < n_out; ++j) {
+            double z = double(theta[at + n_in * n_out + j]);
+            for (std::size_t i = 0; i < n_in; ++i) z += a[i] * double(theta[at + i * n_out + j]);
+            next[j] = layer.activation == Activation::tanh   ? std::tanh(z)
+                      : layer.activation == Activation::relu ? std::max(z, 0.0)
+                                                             : 1 / (1 + std::exp(-z));
+          }
+          at += (n_in + 1) * n_out;
+          a = next;
+        }
+        for (std::size_t j = 0; j < one.size(); ++j) {
+          same &= same_bits(one[j], A[r * width + int64_t(j)]);
+          apart = std::max(apart, std::abs(double(one[j]) - a[j]));
+        }
+      }
+      CHECK(same && apart < (sizeof(T) == 4 ? 3e-6 : 1e-14), "%s: width %ld, %g", set.c_str(), long(width), apart);
+    }
+  }
+}
+
 // The start that diverges stops where it is, the others go on; its step is reported, then and later.
 TEST_BOTH(divergence_is_reported) {
   const T huge = std::sqrt(std::numeric_limits<T>::max()) * T(4);  // its square overflows
@@ -373,6 +415,41 @@ TEST_BOTH(same_bits_for_any_number_of_threads) {
       }
     }
   }
+}
+
+// A descent of bf16 products stays near that of float; the same bits for any number of threads, together or apart.
+TEST(bf16_descents) {
+  const Problem<float> problem(700, 37, 3, true);
+  int n_sets = 0;
+  for (const std::string& set : instruction_sets()) {
+    const With with(set);
+    if (!has_bf16()) continue;
+    ++n_sets;
+    for (Plan plan : plans()) {
+      plan.layers[0].n_in = 37;
+      plan.batch_size = 101;
+      plan.starts.resize(2);
+      const std::vector<float> starts = random_starts<float>(plan);
+      const auto after = [&](const Plan& of, int threads) {
+        Session<float> descent(of, starts.data(), problem.data, threads);
+        descent.run(rates(25, 0.005), forever);
+        return parameters_of(descent, of);
+      };
+      const std::vector<float> in_float = after(plan, 1);
+      plan.bf16 = true;
+      const std::vector<float> alone = after(plan, 1);
+      double apart = 0, moved = 0;
+      for (std::size_t i = 0; i < starts.size(); ++i) {
+        apart += std::abs(double(alone[i]) - double(in_float[i]));
+        moved += std::abs(double(in_float[i]) - double(starts[i]));
+      }
+      CHECK(apart > 0 && apart < 0.1 * moved, "%s, rule %d: %g of %g", set.c_str(), int(plan.rule.rule), apart, moved);
+      for (const int threads : {2, 3, 7})
+        CHECK(same_bits(alone, after(plan, threads)), "%s, rule %d, %d threads", set.c_str(), int(plan.rule.rule),
+              threads);
+    }
+  }
+  CHECK(n_sets > 0, "no instruction set has bf16, not even %s", "wide");
 }
 
 TEST_BOTH(same_answers_for_any_number_of_threads) {

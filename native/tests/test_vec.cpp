@@ -8,11 +8,11 @@
 namespace fallline::test {
 
 #if defined(FALLLINE_NEON)
-#define FALLLINE_PROBES(X) X(neon)
+#define FALLLINE_PROBES(X) X(wide) X(neon)
 #elif defined(FALLLINE_X86)
-#define FALLLINE_PROBES(X) X(baseline) X(avx2) X(avx512)
+#define FALLLINE_PROBES(X) X(wide) X(baseline) X(avx2) X(avx512) X(avx512_bf16)
 #else
-#define FALLLINE_PROBES(X) X(baseline)
+#define FALLLINE_PROBES(X) X(wide) X(baseline)
 #endif
 
 #define FALLLINE_DECLARE(isa)              \

@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
     from fallline.backpropagation import Gradient, gradient
-    from fallline.descent import Run, descend
-    from fallline.errors import DataError, DivergenceWarning, FalllineError, ModelFileError, ParameterError
+    from fallline.descent import descend
+    from fallline.errors import (
+        DataError,
+        DivergenceWarning,
+        FalllineError,
+        ModelFileError,
+        ParameterError,
+        PrecisionWarning,
+    )
     from fallline.listeners import EarlyStopping, History, Listener
     from fallline.minimization import LineSearch, minimize
     from fallline.model import Model, load
     from fallline.network import Network
     from fallline.optimizers import SGD, Adam, AdamW, RMSprop
+    from fallline.run import Run
 
 __version__ = "0.1.0"
 
@@ -36,8 +44,9 @@ _HOME = {
     "ModelFileError": "errors",
     "Network": "network",
     "ParameterError": "errors",
+    "PrecisionWarning": "errors",
     "RMSprop": "optimizers",
-    "Run": "descent",
+    "Run": "run",
     "SGD": "optimizers",
     "descend": "descent",
     "gradient": "backpropagation",

@@ -24,6 +24,10 @@ class DivergenceWarning(UserWarning):
     """A descent ended because its loss was no longer a finite number; the last good parameters were kept."""
 
 
+class PrecisionWarning(UserWarning):
+    """The processor lacks what a precision asks for; the training goes on in float32."""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known one, and all that are known."""
     names = sorted(known)

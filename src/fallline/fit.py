@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 import fallline
 from fallline import losses, metrics, optimizers, params
-from fallline.descent import Run, descend
+from fallline.descent import descend
 from fallline.errors import DataError, ParameterError
 from fallline.listeners import EarlyStopping, Listener
 from fallline.model import Model, inputs_of
 from fallline.network import Network
 from fallline.recipes import RECIPES
+from fallline.run import Run
 from fallline.table import Encoder, Table, Task, guess_task, split
 from fallline.table.number import as_number
 
@@ -175,6 +176,7 @@ _PASSED_ON = (
     "dropout",
     "clip_norm",
     "threads",
+    "precision",
     "engine",
 )
 

@@ -319,6 +319,16 @@ _TABLE = (
         "run",
         ("auto",),
     ),
+    Param(
+        "precision",
+        str,
+        None,
+        ("bf16",),
+        "'bf16'",
+        "bf16: matrix products of numbers with 8 binary digits, on processors with AVX-512 BF16. Weights stay float32.",
+        "run",
+        (None,),
+    ),
     Param("engine", str, "native", ENGINES, _one_of(ENGINES), "What computes; reference is NumPy to be read.", "run"),
 )
 

@@ -60,6 +60,7 @@ def train(
     starts: Annotated[str, setting("starts")] = "1",
     seed: Annotated[str, setting("seed")] = "0",
     threads: Annotated[str, setting("threads")] = "auto",
+    precision: Annotated[str, setting("precision")] = "none",
     engine: Annotated[str, setting("engine")] = "native",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,

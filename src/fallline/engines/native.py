@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from fallline import _core
 from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
-from fallline.errors import ParameterError
+from fallline.errors import ParameterError, PrecisionWarning
 from fallline.losses import LOSSES, Huber, Quantile
 from fallline.network import Layer, check_core, core_layers, predictor
 from fallline.optimizers import SGD, Adam, RMSprop, StepRule
@@ -47,6 +49,7 @@ def _plan(plan: Plan, starts: tuple[Start, ...]) -> _core.Plan:
         seed=plan.seed,
         starts=[(start.number, start.learning_rate, start.weight_decay, start.l1, start.l2) for start in starts],
         clip_norm=plan.clip_norm,
+        bf16=plan.bf16,
     )
 
 
@@ -102,6 +105,14 @@ class NativeEngine(Engine):
 
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
         """Begin a descent; see `Engine.session`."""
+        if plan.bf16 and not _core.has_bf16():
+            warnings.warn(
+                f"precision='bf16' needs a processor with AVX-512 BF16, and this one has {_core.instruction_set()}; "
+                "the products are those of float32",
+                PrecisionWarning,
+                stacklevel=4,  # whoever called descend
+            )
+            plan = replace(plan, bf16=False)
         return NativeSession(plan, parameters, data, self.threads)
 
     def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:

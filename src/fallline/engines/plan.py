@@ -62,6 +62,8 @@ class Plan:
         Share of neurons dropped after each hidden layer.
     clip_norm : float
         Longest gradient; 0 means no clipping.
+    bf16 : bool
+        Whether the products of a session are of operands rounded to bf16, the upper half of a float32.
     """
 
     layers: tuple[Layer, ...]
@@ -73,6 +75,7 @@ class Plan:
     starts: tuple[Start, ...] = (Start(),)
     dropout: tuple[float, ...] = ()
     clip_norm: float = 0.0
+    bf16: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
     gradient : array of shape (P,)
     """
     layers, last = plan.layers, len(plan.layers) - 1
+    times = _times_in_bf16 if plan.bf16 else np.matmul
     W, b = views(layers, parameters)
     gradient = np.empty_like(parameters)
     dW, db = views(layers, gradient)
@@ -54,7 +55,7 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
     values = data.X  # (n, n_in)
     for l, layer in enumerate(layers):
         taken.append(values)
-        Z.append(values @ W[l] + b[l])  # (n, n_out)
+        Z.append(times(values, W[l]) + b[l])  # (n, n_out)
         A.append(layer.activation.value(Z[l]))  # (n, n_out)
         values = A[l] if l == last or masks is None else A[l] * masks[l]
 
@@ -65,14 +66,26 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
 
     # Backward: from Z = A_prev @ W + b follow dW, db and dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
     for l in range(last, -1, -1):
-        dW[l][...] = taken[l].T @ dZ  # (n_in, n) @ (n, n_out)
+        dW[l][...] = times(taken[l].T, dZ)  # (n_in, n) @ (n, n_out)
         db[l][...] = dZ.sum(axis=0)
         if l > 0:
-            dA = dZ @ W[l].T  # (n, n_out) @ (n_out, n_in)
+            dA = times(dZ, W[l].T)  # (n, n_out) @ (n_out, n_in)
             if masks is not None:
                 dA = dA * masks[l - 1]
             dZ = layers[l - 1].activation.backward(dA, Z[l - 1], A[l - 1])
     return float(share @ losses), gradient
+
+
+def nearest_bf16(x: Array) -> Array:
+    """Round float32 numbers to bf16, their upper half: 8 binary digits, ties to even; shape and dtype stay."""
+    bits = x.view(np.uint32)
+    to_even = bits >> np.uint32(16) & np.uint32(1)
+    nearest = bits + (to_even + np.uint32(0x7FFF)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), x, nearest.view(np.float32))
+
+
+def _times_in_bf16(A: Array, B: Array) -> Array:
+    return np.asarray(nearest_bf16(A) @ nearest_bf16(B))
 
 
 def penalty(layers: tuple[Layer, ...], start: Start, parameters: Array, gradient: Array) -> float:

@@ -1,0 +1,142 @@
+// Products of operands rounded to bf16 (the upper half of a float), summed in float: the processor multiplies two pairs
+// of them at a time. So operands stand in pairs: a word holds row k in its lower half and row k + 1 in its upper.
+// Blocks of them are made just before their use; everything else in the engine stays float. Where the build lacks the
+// instructions the same is done in steps, for the tests.
+
+typedef unsigned Words __attribute__((vector_size(FALLLINE_VECTOR_BYTES)));
+typedef unsigned short Halfwords __attribute__((vector_size(FALLLINE_VECTOR_BYTES / 2)));
+typedef Words WordsAnywhere __attribute__((aligned(4), may_alias));
+typedef Halfwords HalfwordsAnywhere __attribute__((aligned(2), may_alias));
+typedef unsigned WordAnywhere __attribute__((may_alias));
+
+#ifdef __AVX512BF16__
+
+static inline Halfwords to_bf16(Vec<float> x) { return (Halfwords)_mm512_cvtneps_pbh((__m512)x); }
+
+// a in the lower halves, b in the upper ones.
+static inline Words to_pairs(Vec<float> a, Vec<float> b) {
+  typedef short Order __attribute__((vector_size(64)));
+  constexpr Order in_turn = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                             8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (Words)_mm512_permutexvar_epi16((__m512i)in_turn, (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a));
+}
+
+static inline Vec<float> add_products(Vec<float> sum, Words a, Words b) {
+  return (Vec<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
+
+#else
+
+// In the upper half of a word, its lower half zero; ties to even, NaN stays.
+static inline Words upper_half(Vec<float> x) {
+  const Words bits = (Words)x;
+  const Words nearest = bits + 0x7fff + (bits >> 16 & 1), quiet = bits | 0x400000;
+  return (x == x ? nearest : quiet) & 0xffff0000;
+}
+
+static inline Halfwords to_bf16(Vec<float> x) { return __builtin_convertvector(upper_half(x) >> 16, Halfwords); }
+
+static inline Words to_pairs(Vec<float> a, Vec<float> b) { return upper_half(a) >> 16 | upper_half(b); }
+
+// Products of two bf16 are exact; the upper ones come first.
+static inline Vec<float> add_products(Vec<float> sum, Words a, Words b) {
+  sum += (Vec<float>)(a & 0xffff0000) * (Vec<float>)(b & 0xffff0000);
+  return sum + (Vec<float>)(a << 16) * (Vec<float>)(b << 16);
+}
+
+#endif
+
+// R rows of P panels of sums over pairs: row r of A has its words at a + r * a_row, `a_next` apart.
+template <int R, int P, class Begin, class Finish>
+static inline __attribute__((always_inline)) void paired_tile(int64_t pairs, const float* a, int64_t a_row,
+                                                              int64_t a_next, Panels<const float> B, Begin begin,
+                                                              Finish finish) {
+  constexpr int V = panel_vectors<float>, L = lanes<float>, N = panel<float>;
+  Vec<float> sum[R][P * V];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v) sum[r][v] = begin(r, v / V, v % V);
+  const float* b = B.at;
+  for (const float* const end = b + pairs * N; b < end; b += N, a += a_next) {
+    Words row[P * V];
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v)
+      row[v] = *reinterpret_cast<const WordsAnywhere*>(b + (v / V) * B.stride + (v % V) * L);
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r) {
+      const Words pair = *reinterpret_cast<const WordAnywhere*>(a + r * a_row) + Words{};
+#pragma GCC unroll 4
+      for (int v = 0; v < P * V; ++v) sum[r][v] = add_products(sum[r][v], pair, row[v]);
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v) finish(r, v / V, v % V, sum[r][v]);
+}
+
+struct Bf16 {
+  using Matrix = Panels<const float>;
+  static constexpr int64_t N = panel<float>, block = block_k<float> / 2 * N;  // words in a panel of a block
+  static constexpr int64_t scratch = (tile_panels<float> + 1) * block;
+  static constexpr int V = panel_vectors<float>, L = lanes<float>;
+
+  template <int P>
+  static Matrix right(int64_t length, Matrix B, float* scratch) {
+    for (int p = 0; p < P; ++p) pair_rows(length, B.at + p * B.stride, scratch + p * block);
+    return {scratch, block};
+  }
+
+  static const float* left(int64_t length, const float* A, float* scratch) {
+    return pair_rows(length, A, scratch + tile_panels<float> * block);
+  }
+
+  template <int R, int P>
+  static void product(int64_t length, Matrix A, Matrix B, Panels<float> C, const float* bias, bool accumulate,
+                      float* scratch) {
+    float* const a = scratch + tile_panels<float> * block;
+    constexpr int64_t row = block_k<float> / 2;
+    for (int r = 0; r < R; ++r) pair_columns(length, {A.at + r * N, A.stride}, a + r * row);
+    const auto place = [&](int r, int p, int v) { return C.at + p * C.stride + r * N + v * L; };
+    paired_tile<R, P>((length + 1) / 2, a, row, 1, B,
+                      [&](int r, int p, int v) {
+                        return accumulate ? load(place(r, p, v)) : bias ? load(bias + p * N + v * L) : Vec<float>{};
+                      },
+                      [&](int r, int p, int v, Vec<float> sum) { store(place(r, p, v), sum); });
+  }
+
+  template <int R, int P, class Begin, class Finish>
+  static void transposed_product(int64_t length, const float* a, Matrix B, Begin begin, Finish finish) {
+    paired_tile<R, P>((length + 1) / 2, a, 1, N, B, begin, finish);
+  }
+
+ private:
+  // Rows of a panel, two by two; a last one alone is paired with zeros.
+  static const float* pair_rows(int64_t length, const float* from, float* to) {
+    const auto put = [&](int64_t k, int v, Words words) {
+      *reinterpret_cast<WordsAnywhere*>(to + k / 2 * N + v * L) = words;
+    };
+    int64_t k = 0;
+    for (; k + 2 <= length; k += 2)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) put(k, v, to_pairs(load(from + k * N + v * L), load(from + (k + 1) * N + v * L)));
+    if (k < length)
+      for (int v = 0; v < V; ++v) put(k, v, to_pairs(load(from + k * N + v * L), Vec<float>{}));
+    return to;
+  }
+
+  // Neighbours of a row, two by two; what stands behind its last number may be anything, and becomes zero.
+  static void pair_columns(int64_t length, Matrix row, float* to) {
+    const auto put = [&](int64_t k, int v, Vec<float> x) {
+      *reinterpret_cast<HalfwordsAnywhere*>(reinterpret_cast<unsigned char*>(to + k / 2) + v * L * 2) = to_bf16(x);
+    };
+    int64_t k = 0;
+    for (; k + N <= length; k += N)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) put(k, v, load(row.at + k / N * row.stride + v * L));
+    if (k < length)
+      for (int v = 0; v < V; ++v)
+        put(k, v, first_lanes<float>(load(row.at + k / N * row.stride + v * L), length - k - v * L));
+  }
+};

@@ -1,0 +1,208 @@
+// Register tiles, of which the products are made. A tile sums over k from 0 upwards, so neither the tile nor the block
+// of k that an element falls into changes a bit of it.
+
+// Panels side by side in a tile, and its rows: as many sums as registers hold beside a row of B and one number of A.
+template <class T>
+constexpr int tile_panels = FALLLINE_VECTOR_BYTES == 64 ? 2 : 1;
+template <class T>
+constexpr int tile_rows = FALLLINE_VECTOR_BYTES == 64   ? 12
+                          : FALLLINE_VECTOR_BYTES == 32 ? 6
+                                                        : FALLLINE_SSE_TILE_ROWS;
+// Rows of a tile of dW: a divisor-like share of a panel's columns, so that tiles do not straddle panels.
+template <class T>
+constexpr int gradient_tile_rows = FALLLINE_VECTOR_BYTES == 64 ? 8 : tile_rows<T>;
+
+template <class T>
+constexpr int panel_vectors = 64 / FALLLINE_VECTOR_BYTES;
+
+// Rows of B that stay in the first-level cache while all of A passes by.
+template <class T>
+constexpr int64_t block_k = 12 * panel<T> * (FALLLINE_VECTOR_BYTES == 64 ? 1 : 2) * (sizeof(T) == 8 ? 2 : 1);
+
+// Cuts n rows into tiles of at most R rows, of nearly equal height, and calls use(R as a constant, first row) for each.
+template <int N>
+struct Height {
+  static constexpr int rows = N;
+};
+template <int R, class Use>
+static inline void with_height(int64_t rows, Use use) {
+  if constexpr (R > 0) {
+    if (rows == R)
+      use(Height<R>{});
+    else
+      with_height<R - 1>(rows, use);
+  }
+}
+template <int R, class Use>
+static inline void for_each_tile(int64_t n, Use use) {
+  const int64_t tiles = (n + R - 1) / R;
+  for (int64_t t = 0, first = 0; t < tiles; ++t) {
+    const int64_t rows = (n - first + tiles - t - 1) / (tiles - t);
+    if (rows == R)
+      use(Height<R>{}, first);
+    else
+      with_height<R - 1>(rows, [&](auto height) { use(height, first); });
+    first += rows;
+  }
+}
+
+// R rows of P panels of C = A B: sums over k columns of A, which begin at the first column of a panel. Rows of B are
+// `b_row` apart, in panels that is panel<T>.
+template <class T, int R, int P>
+static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panels<const T> A, Panels<const T> B,
+                                                                int64_t b_row, Panels<T> C, const T* bias,
+                                                                bool accumulate) {
+  constexpr int V = panel_vectors<T>, L = lanes<T>, N = panel<T>;
+  Vec<T> sum[R][P * V];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v)
+      sum[r][v] = accumulate ? load(C.at + (v / V) * C.stride + r * N + (v % V) * L)
+                  : bias     ? load(bias + v * L)
+                             : Vec<T>{};
+  const T *a = A.at, *b = B.at;
+  for (; k > 0; k -= N, a += A.stride) {
+    const T* const end = a + (k < N ? k : N);
+    for (const T* x = a; x < end; ++x, b += b_row) {
+      Vec<T> row[P * V];
+#pragma GCC unroll 8
+      for (int v = 0; v < P * V; ++v) row[v] = load(b + (v / V) * B.stride + (v % V) * L);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> number = all<T>(x[r * N]);
+#pragma GCC unroll 8
+        for (int v = 0; v < P * V; ++v) sum[r][v] += number * row[v];
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v) store(C.at + (v / V) * C.stride + r * N + (v % V) * L, sum[r][v]);
+}
+
+// Calls use(how many as a constant, first panel) for group after group of P panels, and for each one left.
+template <int P, class Use>
+static inline void for_each_group(int64_t n_panels, Use use) {
+  int64_t p = 0;
+  for (; p + P <= n_panels; p += P) use(Height<P>{}, p);
+  for (; p < n_panels; ++p) use(Height<1>{}, p);
+}
+
+template <class T>
+static inline int64_t panels_of(int64_t columns) {
+  return (columns + panel<T> - 1) / panel<T>;
+}
+
+// A square of panel<T> rows and columns, turned: to[j * panel + i] = from[i * panel + j].
+template <class T>
+static inline void turn(const T* from, T* to) {
+  constexpr int N = panel<T>;
+#if !__has_builtin(__builtin_shufflevector)  // GCC before 12
+  for (int i = 0; i < N; ++i)
+    for (int j = 0; j < N; ++j) to[j * N + i] = from[i * N + j];
+#else
+  typedef T V __attribute__((vector_size(16)));
+  const auto get = [](const T* x) {
+    V v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return v;
+  };
+  const auto put = [](T* x, V v) { __builtin_memcpy(x, &v, sizeof v); };
+  if constexpr (sizeof(T) == 4) {
+    for (int i = 0; i < N; i += 4)
+      for (int j = 0; j < N; j += 4) {
+        const T* f = from + i * N + j;
+        T* t = to + j * N + i;
+        const V a = get(f), b = get(f + N), c = get(f + 2 * N), d = get(f + 3 * N);
+        const V ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        const V AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        put(t, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+        put(t + N, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+        put(t + 2 * N, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
+        put(t + 3 * N, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
+      }
+  } else {
+    for (int i = 0; i < N; i += 2)
+      for (int j = 0; j < N; j += 2) {
+        const V a = get(from + i * N + j), b = get(from + (i + 1) * N + j);
+        put(to + j * N + i, __builtin_shufflevector(a, b, 0, 2));
+        put(to + (j + 1) * N + i, __builtin_shufflevector(a, b, 1, 3));
+      }
+  }
+#endif
+}
+
+// Rows of W^T for `length` outputs from the first of panel `first` on, columns for the inputs of panel q: (length, N).
+template <class T>
+static inline void transposed_block(const Panels<const T>& W, int64_t n_in, int64_t first, int64_t length, int64_t q,
+                                    T* Wt) {
+  constexpr int64_t N = panel<T>;
+  const int64_t rows = n_in - q * N < N ? n_in - q * N : N;
+  alignas(64) T partial[N * N];
+  for (int64_t p = 0; p * N < length; ++p) {
+    const T* square = W.at + (first + p) * W.stride + q * N * N;
+    if (rows < N) {
+      __builtin_memset(partial, 0, sizeof partial);
+      __builtin_memcpy(partial, square, sizeof(T) * static_cast<size_t>(rows * N));
+      square = partial;
+    }
+    turn<T>(square, Wt + p * N * N);
+  }
+}
+
+// R rows of P panels of C = A^T B, summed over n rows of both; the R columns of A stand in one panel. A sum begins as
+// begin(row, panel, vector in the panel), and goes to finish(row, panel, vector in the panel, sum).
+template <class T, int R, int P, class Begin, class Finish>
+static inline __attribute__((always_inline)) void transposed_tile(int64_t n, const T* a, Panels<const T> B, Begin begin,
+                                                                  Finish finish) {
+  constexpr int V = panel_vectors<T>, L = lanes<T>, N = panel<T>;
+  Vec<T> sum[R][P * V];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v) sum[r][v] = begin(r, v / V, v % V);
+  const T* b = B.at;
+  for (const T* const end = b + n * N; b < end; b += N, a += N) {
+    Vec<T> row[P * V];
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v) row[v] = load(b + (v / V) * B.stride + (v % V) * L);
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> number = all<T>(a[r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < P * V; ++v) sum[r][v] += number * row[v];
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v) finish(r, v / V, v % V, sum[r][v]);
+}
+
+// How the products multiply: numbers as they are. Bf16 (bf16.inl.hpp) has the same functions.
+template <class T>
+struct Exact {
+  static constexpr int64_t scratch = 0;
+
+  // `length` rows of P panels of B, as the products want them.
+  template <int P>
+  static Panels<const T> right(int64_t, Panels<const T> B, T*) {
+    return B;
+  }
+  // `length` rows of a panel of A, as `transposed_product` wants them.
+  static const T* left(int64_t, const T* A, T*) { return A; }
+
+  // C = A B or, accumulating, C += A B: R rows of P panels.
+  template <int R, int P>
+  static void product(int64_t length, Panels<const T> A, Panels<const T> B, Panels<T> C, const T* bias, bool accumulate,
+                      T*) {
+    straight_tile<T, R, P>(length, A, B, panel<T>, C, bias, accumulate);
+  }
+  // The same of A^T B, for R columns of a panel of A; see transposed_tile.
+  template <int R, int P, class Begin, class Finish>
+  static void transposed_product(int64_t length, const T* a, Panels<const T> B, Begin begin, Finish finish) {
+    transposed_tile<T, R, P>(length, a, B, begin, finish);
+  }
+};

@@ -1,0 +1,81 @@
+"""What a descent came to, and the parameters that it keeps on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fallline.listeners import History
+from fallline.network import Network
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a descent came to.
+
+    Attributes
+    ----------
+    networks : list of Network
+        One for each start, each at its kept parameters.
+    best_start : int
+        The start whose kept parameters have the lowest loss.
+    history : History
+        Rows of every epoch.
+    stop_reason : {"finished", "stopped", "interrupted", "diverged"}
+        All epochs done; a listener asked for it; Ctrl-C; every start's loss was no longer finite.
+    message : str
+        The same in words, with what to do about it.
+    kept_steps : list of int
+        The step after which each start's parameters were kept; 0 is the random start.
+    kept_epochs : list of int
+        Whole epochs up to that step.
+    losses : array of shape (K,)
+        Loss of each start at its kept parameters: on the validation rows, or, without any, the training loss of an
+        epoch next to them. NaN where it was not measured.
+    """
+
+    networks: list[Network]
+    best_start: int
+    history: History
+    stop_reason: str
+    message: str
+    kept_steps: list[int]
+    kept_epochs: list[int]
+    losses: Array
+
+    @property
+    def network(self) -> Network:
+        """The network of the best start."""
+        return self.networks[self.best_start]
+
+
+@dataclass
+class Snapshot:
+    """Parameters of every start at some moment of its own: their block (K, P), the step after which, their loss."""
+
+    parameters: Array
+    step: Array
+    loss: Array
+
+    def take(self, where: Array, parameters: Array, step: int | Array, loss: Array | float) -> None:
+        """Replace the starts that `where`, shape (K,), names."""
+        if where.all():  # the usual case, several times as fast
+            np.copyto(self.parameters, parameters)
+        else:
+            np.copyto(self.parameters, parameters, where=where[:, None])
+        np.copyto(self.step, step, where=where)
+        np.copyto(self.loss, loss, where=where)
+
+    def exchange(self, where: Array, parameters: Array, step: int | Array, loss: Array | float) -> Array:
+        """Do the same; where all are replaced the block itself is taken. Gives a block that is free, maybe another."""
+        if not where.all():
+            self.take(where, parameters, step, loss)
+            return parameters
+        free, self.parameters = self.parameters, parameters
+        self.step[:], self.loss[:] = step, loss
+        return free
