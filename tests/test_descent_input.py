@@ -43,6 +43,7 @@ def wave(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         ({"optimizer": "adm"}, "optimizer 'adm' is unknown; did you mean 'adam'?"),
         ({"schedule": "cosinus"}, "schedule 'cosinus' is unknown; did you mean 'cosine'?"),
         ({"loss": "square"}, "loss 'square' is unknown; did you mean 'squared_error'?"),
+        ({"optimizer": fl.Adam(epsilon=1e-42)}, "epsilon is 1e-42, which is 0 in float32; it must be 1.2e-38 or more"),
         ({"engine": "nativ"}, "engine 'nativ' is unknown; did you mean 'native'?"),
         ({"metrics": ["acuracy"], "validation": ([[0.0]], [0.0])}, "metric 'acuracy' is unknown; did you mean"),
         ({"validation": ([[0.0]],)}, "validation must be (X, y) or (X, y, sample_weight)"),

@@ -269,14 +269,10 @@ def test_the_compiled_core_does_not_trust_its_caller(layers: list[Any], n_rows: 
 
 
 def test_the_compiled_core_multiplies_no_bf16_in_float64() -> None:
-    plan = _core.Plan(
-        layers=[(1, 1, "identity", 0.0)], loss="squared_error", delta=1.0, quantiles=[], rule="sgd", beta1=0.0,
-        beta2=0.0, epsilon=0.0, batch_size=1, shuffle=False, seed=0, starts=[(0, 0.1, 0.0, 0.0, 0.0)],
-        clip_norm=0.0, bf16=True,
-    )  # fmt: skip
-    X = np.zeros((3, 1))
-    with pytest.raises(ValueError, match="no products of bf16"):
-        _core.SessionFloat64(plan, np.zeros((1, 2)), X, X, np.ones(3), 1)
+    net, data = fl.Network([1, 1], dtype="float64"), Data(*np.zeros((2, 3, 1)), np.ones(3))
+    plan = Plan(net.layers, LOSSES["squared_error"](), SGD(0.1), bf16=True)
+    with pytest.raises(ValueError, match=r"need float32 numbers and the instruction set avx512_bf16; in use is \w+$"):
+        as_engine("native").gradient(plan, net.parameters, data)
 
 
 def test_the_instruction_set_can_be_capped() -> None:

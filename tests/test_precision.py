@@ -42,18 +42,14 @@ def test_the_reference_engine_goes_nearly_the_same_way() -> None:
 
 def test_without_the_instructions_a_warning_says_so_and_float32_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_core, "has_bf16", lambda: False)
-    with pytest.warns(fl.PrecisionWarning, match=r"AVX-512 BF16, and this one has \w+; the products are") as caught:
+    with pytest.warns(fl.PrecisionWarning, match=r"AVX-512 BF16, and .*, is \w+; the products are") as caught:
         run = descent("native", "bf16")
     assert caught[0].filename == __file__
     np.testing.assert_array_equal(run.network.parameters, descent("native", None).network.parameters)
 
 
-def test_the_native_engine_follows_the_reference_or_falls_back() -> None:
-    if not _core.has_bf16():
-        with pytest.warns(fl.PrecisionWarning):
-            run = descent("native", "bf16")
-        assert (run.network.parameters == descent("native", None).network.parameters).all()
-        return
+@pytest.mark.skipif(not _core.has_bf16(), reason="this processor does not multiply bf16")
+def test_the_native_engine_follows_the_reference() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = descent("native", "bf16")
@@ -61,6 +57,16 @@ def test_the_native_engine_follows_the_reference_or_falls_back() -> None:
     exact = np.linalg.norm(descent("native", None).network.parameters - reference)
     assert np.linalg.norm(run.network.parameters - reference) < 0.3 * exact
     assert (run.network.parameters == descent("native", "bf16", threads=1).network.parameters).all()
+
+
+@pytest.mark.parametrize(("n_out", "same"), [(1, True), (4, True), (5, False)])
+def test_few_outputs_are_not_rounded(n_out: int, same: bool) -> None:
+    net, y = fl.Network([20, n_out], seed=3), np.ones((300, n_out))
+    exact, rounded = (
+        fl.descend(net, X, y, epochs=2, engine="reference", precision=precision).network.parameters
+        for precision in (None, "bf16")
+    )
+    assert (exact == rounded).all() == same
 
 
 def test_what_cannot_be() -> None:

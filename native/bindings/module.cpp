@@ -8,7 +8,6 @@
 
 #include <stdexcept>
 #include <tuple>
-#include <type_traits>
 
 #include "api.hpp"
 
@@ -110,7 +109,6 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
              In<T, Row> weight, int threads) {
             check_parameters(plan.layers, parameters, 1);
             check_threads(threads);
-            require(!plan.bf16 || (std::is_same_v<T, float> && fallline::has_bf16()), "there are no products of bf16");
             require(parameters.shape(0) == plan.starts.size(), "there must be one block of parameters for each start");
             const Data<T> data = checked<T>(plan, X, Y, weight);
             const nb::gil_scoped_release released;

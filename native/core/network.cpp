@@ -182,7 +182,7 @@ void Network<T>::back(const T* parameters, int64_t first, int64_t n, int thread)
 }
 
 template <class T>
-Gradient<T> Network<T>::sums(std::size_t l, int64_t n, int part, int parts, T* gradient) {
+Gradient<T> Network<T>::gradient_call(std::size_t l, int64_t n, int part, int parts, T* gradient) {
   return {.n = n,
           .n_in = layers_[l].n_in,
           .n_out = layers_[l].n_out,
@@ -203,7 +203,7 @@ Gradient<T> Network<T>::sums(std::size_t l, int64_t n, int part, int parts, T* g
 template <class T>
 void Network<T>::gradient(int64_t n, int part, int parts, T* gradient) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
-    products(l).gradient(sums(l, n, part, parts, gradient));
+    products(l).gradient(gradient_call(l, n, part, parts, gradient));
     const Part biases(panels<T>(layers_[l].n_out), part, parts);
     const Panels<const T> dZ{values_[l].dZ.at + biases.first * stride_, stride_};
     kernels_.column_sums(n, biases.n(), dZ, gradient + layout_[l].b + biases.first * panel<T>);
@@ -226,7 +226,7 @@ void Network<T>::descend(Rule rule, const StepArgs<T>& step, int64_t n, int part
   const auto moment = [](T* block, int64_t offset) { return block ? block + offset : nullptr; };
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const Packed& place = layout_[l];
-    Gradient<T> weights = sums(l, n, part, parts, gradient);
+    Gradient<T> weights = gradient_call(l, n, part, parts, gradient);
     weights.W = at.theta + place.W;
     weights.m = moment(at.m, place.W);
     weights.v = moment(at.v, place.W);

@@ -86,7 +86,7 @@ class Network {
   Panels<const T> input(std::size_t l) const;  // what layer l takes
   void draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch);
   const Products<T>& products(std::size_t l) const;
-  Gradient<T> sums(std::size_t l, int64_t n, int part, int parts, T* gradient);
+  Gradient<T> gradient_call(std::size_t l, int64_t n, int part, int parts, T* gradient);
 
   const std::vector<Layer> layers_;
   const Layout<T> layout_;

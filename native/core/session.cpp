@@ -17,7 +17,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Operations of a step, for each thread: fewer are never worth another thread, more always; in between, time tells.
-constexpr double least_worth = 2e5, clearly_worth = 1e8;
+constexpr double least_worth = 2e5;
+#ifdef FALLLINE_TESTS  // of threads, not of time
+constexpr double clearly_worth = least_worth;
+#else
+constexpr double clearly_worth = 1e8;
+#endif
 constexpr int64_t near = 192 << 10;    // bytes of a start's parameters and moments that a core keeps close by
 constexpr int64_t longest_round = 16;  // steps that a start takes before the next start's turn
 

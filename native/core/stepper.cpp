@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace fallline {
@@ -53,7 +55,12 @@ Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, 
                plan.bf16),
       gradient_(network_.layout().packed_size()),
       total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
-      squares_(static_cast<std::size_t>(std::max(network_.n_squares(), (gradient_.size() + stretch - 1) / stretch))) {}
+      squares_(static_cast<std::size_t>(std::max(network_.n_squares(), (gradient_.size() + stretch - 1) / stretch))) {
+  if (plan.bf16 && !kernels_.bf16.forward)
+    throw std::invalid_argument(
+        "products of bf16 need float32 numbers and the instruction set avx512_bf16; in use is " +
+        std::string(kernels_.instruction_set));
+}
 
 template <class T>
 void Stepper<T>::begin(StartState<T>* state, int64_t start_number, const Visit<T>& visit, const Batch& batch,

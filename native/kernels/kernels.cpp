@@ -4,16 +4,6 @@
 
 #include <utility>
 
-#ifdef __AVX512BF16__
-#include <immintrin.h>  // for bf16.inl.hpp alone; its functions are inlined
-#endif
-
-#ifdef __aarch64__
-#define FALLLINE_SSE_TILE_ROWS 6  // 32 registers of 16 bytes
-#else
-#define FALLLINE_SSE_TILE_ROWS 2  // 16 registers of 16 bytes
-#endif
-
 #define FALLLINE_STRING_OF(name) #name
 #define FALLLINE_STRING(name) FALLLINE_STRING_OF(name)
 
@@ -32,25 +22,8 @@ namespace {
 #include "kernels/tiles.inl.hpp"
 // these are made of tiles
 #include "kernels/panels.inl.hpp"
-#ifdef FALLLINE_BF16
-#include "kernels/bf16.inl.hpp"
-#endif
 // and the products take steps
 #include "kernels/products.inl.hpp"
-
-// What Kernels<T>::bf16 is in this build, and the scratch of the products.
-template <class T>
-struct Bf16Products {
-  static constexpr Products<T> table{};
-  static constexpr int64_t scratch = 0;
-};
-#ifdef FALLLINE_BF16
-template <>
-struct Bf16Products<float> {
-  static constexpr Products<float> table = products<float, Bf16, false>();
-  static constexpr int64_t scratch = Bf16::scratch;
-};
-#endif
 
 template <class T>
 constexpr Kernels<T> table() {
@@ -58,8 +31,8 @@ constexpr Kernels<T> table() {
       .instruction_set = FALLLINE_STRING(FALLLINE_KERNELS),
       .straight = products<T, Exact<T>, false>(),
       .turned = products<T, Exact<T>, true>(),
-      .bf16 = Bf16Products<T>::table,
-      .product_scratch = tile_panels<T> * block_k<T> * panel<T> + Bf16Products<T>::scratch,
+      .bf16 = {},  // registry.cpp adds them
+      .product_scratch = tile_panels<T> * block_k<T> * panel<T>,
       .forward_row = forward_row<T>,
       .column_sums = column_sums<T>,
       .to_panels = rows_to_panels<T>,

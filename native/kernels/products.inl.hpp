@@ -61,9 +61,9 @@ static void forward_turned(const Forward<T>& p) {
 }
 
 // z = a_prev W + b, then a = f(z), for one row and weights as Python has them, row by row: for a single prediction it
-// would take longer to pack W than to multiply by it. Each sum runs as in `forward`, or as in `forward_turned` where
-// that is the layer's, to the same bits. A few rows of W at a time, all their columns, so that memory is read in one
-// stream.
+// would take longer to pack all of W than to multiply by it; only layers narrower than a panel are packed. Each sum
+// runs as in `forward`, or as in `forward_turned` where that is the layer's, to the same bits. A few rows of W at a
+// time, all their columns, so that memory is read in one stream.
 template <class T>
 static void forward_row(const ForwardRow<T>& p) {
   constexpr int64_t N = panel<T>, K = N;

@@ -15,7 +15,8 @@ namespace fallline {
 #if defined(FALLLINE_NEON)
 #define FALLLINE_BUILT(X) X(neon)
 #elif defined(FALLLINE_X86)
-#define FALLLINE_BUILT(X) X(baseline) X(avx2) X(avx512) X(avx512_bf16)
+#define FALLLINE_BUILT(X) X(baseline) X(avx2) X(avx512)
+#define FALLLINE_LAST "avx512_bf16"
 #else
 #define FALLLINE_BUILT(X) X(baseline)
 #endif
@@ -31,6 +32,15 @@ namespace fallline {
   extern const Kernels<double> kernels_double; \
   }
 FALLLINE_SETS(FALLLINE_DECLARE)
+#undef FALLLINE_DECLARE
+
+#define FALLLINE_DECLARE(isa)                 \
+  namespace isa {                             \
+  extern const Products<float> bf16_products; \
+  extern const int64_t bf16_scratch;          \
+  }
+FALLLINE_DECLARE(avx512_bf16)
+FALLLINE_DECLARE(wide)
 #undef FALLLINE_DECLARE
 
 #define FALLLINE_NAME(isa) #isa,
@@ -66,6 +76,15 @@ struct Set {
   const Kernels<double>* f64;
 };
 
+// The kernels of a set, with products of bf16 beside them.
+[[maybe_unused]] Kernels<float> with_bf16(Kernels<float> kernels, const char* name, const Products<float>& products,
+                                          int64_t scratch) {
+  kernels.instruction_set = name;
+  kernels.bf16 = products;
+  kernels.product_scratch += scratch;
+  return kernels;
+}
+
 // What this processor runs, worst first.
 std::vector<Set> runnable() {
   std::vector<Set> sets;
@@ -74,9 +93,17 @@ std::vector<Set> runnable() {
 #undef FALLLINE_SET
 #ifdef FALLLINE_X86
   const Features has = features();
-  if (!has.avx512_bf16) sets.pop_back();
   if (!has.avx512) sets.pop_back();
   if (!has.avx2) sets.pop_back();
+  if (has.avx512_bf16) {
+    static const Kernels<float> avx512_bf16 =
+        with_bf16(avx512::kernels_float, "avx512_bf16", avx512_bf16::bf16_products, avx512_bf16::bf16_scratch);
+    sets.push_back({&avx512_bf16, &avx512::kernels_double});
+  }
+#endif
+#ifdef FALLLINE_TESTS
+  static const Kernels<float> wide = with_bf16(wide::kernels_float, "wide", wide::bf16_products, wide::bf16_scratch);
+  sets[0].f32 = &wide;
 #endif
   return sets;
 }
@@ -95,7 +122,7 @@ Set choose() {
   const std::vector<Set> sets = runnable();
   const char* cap = std::getenv("FALLLINE_ISA");
   if (!cap) return sets.back();
-  const std::vector<std::string> known = {FALLLINE_SETS(FALLLINE_NAME)};
+  const std::vector<std::string> known = {FALLLINE_SETS(FALLLINE_NAME) FALLLINE_LAST};
   const auto at = std::find(known.begin(), known.end(), cap);
   if (at == known.end()) {
     std::string names;

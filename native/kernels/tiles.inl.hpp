@@ -4,10 +4,15 @@
 // Panels side by side in a tile, and its rows: as many sums as registers hold beside a row of B and one number of A.
 template <class T>
 constexpr int tile_panels = FALLLINE_VECTOR_BYTES == 64 ? 2 : 1;
+#ifdef __aarch64__
+constexpr int rows_of_16_bytes = 6;  // 32 registers of 16 bytes
+#else
+constexpr int rows_of_16_bytes = 2;  // 16 of them
+#endif
 template <class T>
 constexpr int tile_rows = FALLLINE_VECTOR_BYTES == 64   ? 12
                           : FALLLINE_VECTOR_BYTES == 32 ? 6
-                                                        : FALLLINE_SSE_TILE_ROWS;
+                                                        : rows_of_16_bytes;
 // Rows of a tile of dW: a divisor-like share of a panel's columns, so that tiles do not straddle panels.
 template <class T>
 constexpr int gradient_tile_rows = FALLLINE_VECTOR_BYTES == 64 ? 8 : tile_rows<T>;
@@ -161,27 +166,27 @@ static inline __attribute__((always_inline)) void transposed_tile(int64_t n, con
   Vec<T> sum[R][P * V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < P * V; ++v) sum[r][v] = begin(r, v / V, v % V);
   const T* b = B.at;
   for (const T* const end = b + n * N; b < end; b += N, a += N) {
     Vec<T> row[P * V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < P * V; ++v) row[v] = load(b + (v / V) * B.stride + (v % V) * L);
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
       const Vec<T> number = all<T>(a[r]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < P * V; ++v) sum[r][v] += number * row[v];
     }
   }
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < P * V; ++v) finish(r, v / V, v % V, sum[r][v]);
 }
 
-// How the products multiply: numbers as they are. Bf16 (bf16.inl.hpp) has the same functions.
+// How the products multiply: numbers as they are. Bf16 (bf16.cpp) has the same functions.
 template <class T>
 struct Exact {
   static constexpr int64_t scratch = 0;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/support.hpp"
@@ -426,9 +427,10 @@ TEST(bf16_descents) {
     if (!has_bf16()) continue;
     ++n_sets;
     for (Plan plan : plans()) {
-      plan.layers[0].n_in = 37;
-      plan.batch_size = 101;
-      plan.starts.resize(2);
+      plan.layers[0] = {37, 61, plan.layers[0].activation, plan.layers[0].dropout};
+      plan.layers[1].n_in = 61;
+      plan.batch_size = 257;
+      plan.starts.resize(plan.clip_norm > 0 ? 1 : 2);  // together, or apart
       const std::vector<float> starts = random_starts<float>(plan);
       const auto after = [&](const Plan& of, int threads) {
         Session<float> descent(of, starts.data(), problem.data, threads);
@@ -443,13 +445,22 @@ TEST(bf16_descents) {
         apart += std::abs(double(alone[i]) - double(in_float[i]));
         moved += std::abs(double(in_float[i]) - double(starts[i]));
       }
-      CHECK(apart > 0 && apart < 0.1 * moved, "%s, rule %d: %g of %g", set.c_str(), int(plan.rule.rule), apart, moved);
+      CHECK(apart > 0 && apart < 0.2 * moved, "%s, rule %d: %g of %g", set.c_str(), int(plan.rule.rule), apart, moved);
       for (const int threads : {2, 3, 7})
         CHECK(same_bits(alone, after(plan, threads)), "%s, rule %d, %d threads", set.c_str(), int(plan.rule.rule),
               threads);
     }
   }
   CHECK(n_sets > 0, "no instruction set has bf16, not even %s", "wide");
+  Plan plan = plans()[0];
+  plan.bf16 = true;
+  bool refused = false;
+  try {
+    const Session<double> session(plan, random_starts<double>(plan).data(), Problem<double>(3, 5, 3).data, 1);
+  } catch (const std::invalid_argument&) {
+    refused = true;
+  }
+  CHECK(refused, "bf16 in %s", "double");
 }
 
 TEST_BOTH(same_answers_for_any_number_of_threads) {

@@ -10,7 +10,7 @@ namespace fallline::test {
 #if defined(FALLLINE_NEON)
 #define FALLLINE_PROBES(X) X(wide) X(neon)
 #elif defined(FALLLINE_X86)
-#define FALLLINE_PROBES(X) X(wide) X(baseline) X(avx2) X(avx512) X(avx512_bf16)
+#define FALLLINE_PROBES(X) X(wide) X(baseline) X(avx2) X(avx512)
 #else
 #define FALLLINE_PROBES(X) X(wide) X(baseline)
 #endif

@@ -108,9 +108,9 @@ def descend(
     threads : int, "auto" or None, default None
         How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
     precision : "bf16" or None, default None
-        "bf16": the matrix products round their operands to 8 binary digits, and sum them up in float32; weights,
-        losses and steps stay float32. Faster on processors with AVX-512 BF16, not used on others. None means the
-        network's own numbers throughout.
+        "bf16": the matrix products of layers with five outputs or more round their operands to 8 binary digits, and
+        sum up in float32; weights, losses and steps stay float32. Faster on processors with AVX-512 BF16, not used on
+        others. None means the network's own numbers throughout.
 
     Returns
     -------
@@ -169,6 +169,9 @@ def descend(
         clip_norm=PARAMS["clip_norm"].check(clip_norm) or 0.0,
         bf16=PARAMS["precision"].check(precision) == "bf16",
     )
+    epsilon, least = getattr(rule, "epsilon", 1.0), float(np.finfo(net.dtype).tiny)
+    if epsilon < least:
+        raise ParameterError(f"epsilon is {epsilon:g}, which is 0 in {net.dtype}; it must be {least:.2g} or more")
     if plan.bf16 and net.dtype != np.float32:
         raise ParameterError(f"precision is 'bf16', but the network's numbers are {net.dtype}; make it a float32 one")
     if keep not in ("best", "last"):
@@ -250,7 +253,7 @@ class _Descent:
         self.diverged = np.full(len(networks), -1)  # the step, as in Slice
         first = np.stack([network.parameters for network in networks])
         self.latest = Snapshot(first, np.zeros(len(networks), dtype=int), np.full(len(networks), np.nan))
-        self.current = np.empty_like(first)  # what a session's parameters are read into
+        self.current = first.copy()  # what a session's parameters are read into, ready for when somebody waits
         self.best = Snapshot(np.empty_like(first), self.latest.step.copy(), np.full(len(networks), np.inf))
 
     def run(self) -> Run:

@@ -72,7 +72,7 @@ class Snapshot:
         np.copyto(self.loss, loss, where=where)
 
     def exchange(self, where: Array, parameters: Array, step: int | Array, loss: Array | float) -> Array:
-        """Do the same; where all are replaced the block itself is taken. Gives a block that is free, maybe another."""
+        """Do the same, without copying where all are replaced: the caller goes on with the block that this gives."""
         if not where.all():
             self.take(where, parameters, step, loss)
             return parameters

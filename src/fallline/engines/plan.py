@@ -16,6 +16,8 @@ from fallline.optimizers import StepRule
 
 Array = npt.NDArray[Any]
 
+FEW_OUTPUTS = 4  # a quarter of a panel of the native engine
+
 
 @dataclass(frozen=True)
 class Start:
@@ -63,7 +65,7 @@ class Plan:
     clip_norm : float
         Longest gradient; 0 means no clipping.
     bf16 : bool
-        Whether the products of a session are of operands rounded to bf16, the upper half of a float32.
+        Whether the products of a session are of operands rounded to bf16; see `rounds`.
     """
 
     layers: tuple[Layer, ...]
@@ -76,6 +78,10 @@ class Plan:
     dropout: tuple[float, ...] = ()
     clip_norm: float = 0.0
     bf16: bool = False
+
+    def rounds(self, layer: Layer) -> bool:
+        """Whether this layer's products are of operands rounded to bf16; few outputs are not worth it."""
+        return self.bf16 and layer.n_out > FEW_OUTPUTS
 
 
 @dataclass(frozen=True)

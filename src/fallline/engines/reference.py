@@ -45,7 +45,7 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
     gradient : array of shape (P,)
     """
     layers, last = plan.layers, len(plan.layers) - 1
-    times = _times_in_bf16 if plan.bf16 else np.matmul
+    times = [_times_in_bf16 if plan.rounds(layer) else np.matmul for layer in layers]
     W, b = views(layers, parameters)
     gradient = np.empty_like(parameters)
     dW, db = views(layers, gradient)
@@ -55,7 +55,7 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
     values = data.X  # (n, n_in)
     for l, layer in enumerate(layers):
         taken.append(values)
-        Z.append(times(values, W[l]) + b[l])  # (n, n_out)
+        Z.append(times[l](values, W[l]) + b[l])  # (n, n_out)
         A.append(layer.activation.value(Z[l]))  # (n, n_out)
         values = A[l] if l == last or masks is None else A[l] * masks[l]
 
@@ -66,10 +66,10 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
 
     # Backward: from Z = A_prev @ W + b follow dW, db and dA_prev; from A_prev = f(Z_prev) follows dZ_prev.
     for l in range(last, -1, -1):
-        dW[l][...] = times(taken[l].T, dZ)  # (n_in, n) @ (n, n_out)
+        dW[l][...] = times[l](taken[l].T, dZ)  # (n_in, n) @ (n, n_out)
         db[l][...] = dZ.sum(axis=0)
         if l > 0:
-            dA = times(dZ, W[l].T)  # (n, n_out) @ (n_out, n_in)
+            dA = times[l](dZ, W[l].T)  # (n, n_out) @ (n_out, n_in)
             if masks is not None:
                 dA = dA * masks[l - 1]
             dZ = layers[l - 1].activation.backward(dA, Z[l - 1], A[l - 1])
@@ -77,11 +77,11 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
 
 
 def nearest_bf16(x: Array) -> Array:
-    """Round float32 numbers to bf16, their upper half: 8 binary digits, ties to even; shape and dtype stay."""
-    bits = x.view(np.uint32)
+    """Round to bf16, the upper half of a float32: 8 binary digits, ties to even. Gives float32 of the same shape."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
     to_even = bits >> np.uint32(16) & np.uint32(1)
     nearest = bits + (to_even + np.uint32(0x7FFF)) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(x), x, nearest.view(np.float32))
+    return np.asarray(np.where(np.isnan(x), np.float32(np.nan), nearest.view(np.float32)))
 
 
 def _times_in_bf16(A: Array, B: Array) -> Array:

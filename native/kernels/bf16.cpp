@@ -1,7 +1,26 @@
 // Products of operands rounded to bf16 (the upper half of a float), summed in float: the processor multiplies two pairs
 // of them at a time. So operands stand in pairs: a word holds row k in its lower half and row k + 1 in its upper.
-// Blocks of them are made just before their use; everything else in the engine stays float. Where the build lacks the
-// instructions the same is done in steps, for the tests.
+// Blocks of them are made just before their use; everything else in the engine stays float. Built for AVX-512 BF16,
+// whose other kernels are those of AVX-512; and for the tests, where the build lacks the instructions and the same is
+// done in steps.
+#include "kernels/registry.hpp"
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>  // its functions are inlined
+#endif
+
+namespace fallline::FALLLINE_KERNELS {
+
+namespace {
+// the order of these matters, as in kernels.cpp
+#include "kernels/coefficients.hpp"
+#include "kernels/vec.hpp"
+// and all of these come after them
+#include "kernels/activations.inl.hpp"
+#include "kernels/steps.inl.hpp"
+#include "kernels/tiles.inl.hpp"
+// and the products take steps
+#include "kernels/products.inl.hpp"
 
 typedef unsigned Words __attribute__((vector_size(FALLLINE_VECTOR_BYTES)));
 typedef unsigned short Halfwords __attribute__((vector_size(FALLLINE_VECTOR_BYTES / 2)));
@@ -140,3 +159,12 @@ struct Bf16 {
         put(k, v, first_lanes<float>(load(row.at + k / N * row.stride + v * L), length - k - v * L));
   }
 };
+
+}  // namespace
+
+extern const Products<float> bf16_products;
+extern const int64_t bf16_scratch;
+constexpr Products<float> bf16_products = products<float, Bf16, false>();
+constexpr int64_t bf16_scratch = Bf16::scratch;
+
+}  // namespace fallline::FALLLINE_KERNELS
