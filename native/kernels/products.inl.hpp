@@ -5,15 +5,21 @@
 // Z = A_prev W + b, then A = f(Z)
 template <class T, class M>
 static void forward(const Forward<T>& p) {
-  constexpr int64_t N = panel<T>, K = block_k<T>;
+  constexpr int64_t N = panel<T>, K = block_k<T>, R = tile_rows<T>;
+  const int64_t out_panels = panels_of<T>(p.n_out), n_tiles = (p.n + R - 1) / R;
+  const bool fetches = worth_fetching<T>(p.n, p.n_in, p.n_out);
   int64_t k = 0;
   do {  // once even where there are no inputs
     const int64_t length = p.n_in - k < K ? p.n_in - k : K;
     const bool last = k + length >= p.n_in;
-    for_each_group<tile_panels<T>>(panels_of<T>(p.n_out), [&](auto panels, int64_t q) {
+    for_each_group<tile_panels<T>>(out_panels, [&](auto panels, int64_t q) {
       constexpr int P = decltype(panels)::rows;
       const auto W = M::template right<P>(length, {p.W.at + q * p.W.stride + k * N, p.W.stride}, p.scratch);
+      Ahead<T> next;
+      if (fetches && q + 2 * P <= out_panels) next = {p.W.at + (q + P) * p.W.stride + k * N, P, length, p.W.stride};
+      const int64_t share = next.share_of(n_tiles);
       for_each_tile<tile_rows<T>>(p.n, [&](auto height, int64_t r) {
+        next.fetch(share);
         M::template product<decltype(height)::rows, P>(
             length, {p.A_prev.at + (k / N) * p.A_prev.stride + r * N, p.A_prev.stride}, W,
             {p.Z.at + q * p.Z.stride + r * N, p.Z.stride}, p.b + q * N, k > 0, p.scratch);
@@ -106,11 +112,13 @@ static void forward_row(const ForwardRow<T>& p) {
 // dA_prev = dZ W^T, then dZ_prev = dA_prev * mask * f'(Z_prev)
 template <class T, class M, bool turned>
 static void backward(const Backward<T>& p) {
-  constexpr int64_t N = panel<T>, K = block_k<T>;
+  constexpr int64_t N = panel<T>, K = block_k<T>, R = tile_rows<T>;
+  const int64_t in_panels = panels_of<T>(p.n_in), n_tiles = (p.n + R - 1) / R;
+  const bool fetches = !turned && worth_fetching<T>(p.n, p.n_in, p.n_out);
   for (int64_t k = 0; k < p.n_out; k += K) {
     const int64_t length = p.n_out - k < K ? p.n_out - k : K;
     const bool last = k + length == p.n_out;
-    for_each_group<tile_panels<T>>(panels_of<T>(p.n_in), [&](auto panels, int64_t q) {
+    for_each_group<tile_panels<T>>(in_panels, [&](auto panels, int64_t q) {
       constexpr int P = decltype(panels)::rows;
       T* const rest = p.scratch + P * K * N;
       Panels<const T> W{p.W.at + q * p.W.stride, p.W.stride};
@@ -118,7 +126,12 @@ static void backward(const Backward<T>& p) {
         for (int i = 0; i < P; ++i) transposed_block<T>(p.W, p.n_in, k / N, length, q + i, p.scratch + i * K * N);
         W = M::template right<P>(length, {p.scratch, K * N}, rest);
       }
+      Ahead<T> next;  // but for W's last, partial square
+      if (fetches && (q + 2 * P) * N <= p.n_in)
+        next = {p.W.at + k / N * p.W.stride + (q + P) * N * N, panels_of<T>(length), P * N, p.W.stride};
+      const int64_t share = next.share_of(n_tiles);
       for_each_tile<tile_rows<T>>(p.n, [&](auto height, int64_t r) {
+        next.fetch(share);
         M::template product<decltype(height)::rows, P>(
             length, {p.dZ.at + (k / N) * p.dZ.stride + r * N, p.dZ.stride}, W,
             {p.dZ_prev.at + q * p.dZ_prev.stride + r * N, p.dZ_prev.stride}, nullptr, k > 0, rest);

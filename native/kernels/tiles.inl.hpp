@@ -87,6 +87,31 @@ static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panel
     for (int v = 0; v < P * V; ++v) store(C.at + (v / V) * C.stride + r * N + (v % V) * L, sum[r][v]);
 }
 
+// Lines of memory that are needed next, fetched a few at a time beside the work on what is there: `stretches` of
+// `lines` each, which begin `distance` apart. Into the second-level cache, for the first is full.
+template <class T>
+struct Ahead {
+  const T* at = nullptr;
+  int64_t stretches = 0, lines = 0, distance = 0, line = 0;
+
+  int64_t share_of(int64_t n) const { return stretches > 0 ? (stretches * lines + n - 1) / n : 0; }
+  void fetch(int64_t n) {
+    for (; n > 0 && stretches > 0; --n) {
+      __builtin_prefetch(at + line * panel<T>, 0, 2);
+      if (++line < lines) continue;
+      line = 0;
+      at += distance;
+      --stretches;
+    }
+  }
+};
+
+// Whether weights do not stay near the core from one use to the next, and rows are enough to fetch them beside.
+template <class T>
+static inline bool worth_fetching(int64_t n, int64_t n_in, int64_t n_out) {
+  return n >= 8 * tile_rows<T> && n_in * n_out * static_cast<int64_t>(sizeof(T)) > (256 << 10);
+}
+
 // Calls use(how many as a constant, first panel) for group after group of P panels, and for each one left.
 template <int P, class Use>
 static inline void for_each_group(int64_t n_panels, Use use) {
