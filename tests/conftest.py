@@ -1,8 +1,17 @@
 """Fixtures that several test files share."""
 
+import signal
+
 import pytest
 
 from fallline import _core
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_works():
+    """Shells start what runs in the background with SIGINT ignored; then the tests of Ctrl-C would wait for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=_core.instruction_sets())

@@ -53,7 +53,7 @@ Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, 
       piece_rows_(fallline::piece_rows(plan.layers)),
       network_(plan.layers, std::min(longest_batch, piece_rows_), Network<T>::Use::train, threads, plan.loss, n_targets,
                plan.bf16),
-      gradient_(network_.layout().packed_size()),
+      gradient_(network_.layout().packed_size(), Buffer<T>::uninitialized),  // written before it is read, if at all
       total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
       squares_(static_cast<std::size_t>(std::max(network_.n_squares(), (gradient_.size() + stretch - 1) / stretch))) {
   if (plan.bf16 && !kernels_.bf16.forward)
