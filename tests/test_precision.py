@@ -42,7 +42,7 @@ def test_the_reference_engine_goes_nearly_the_same_way() -> None:
 
 def test_without_the_instructions_a_warning_says_so_and_float32_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_core, "has_bf16", lambda: False)
-    with pytest.warns(fl.PrecisionWarning, match=r"AVX-512 BF16, and .*, is \w+; the products are") as caught:
+    with pytest.warns(fl.PrecisionWarning, match=r"avx512_bf16, but the one in use is \w+; the") as caught:
         run = descent("native", "bf16")
     assert caught[0].filename == __file__
     np.testing.assert_array_equal(run.network.parameters, descent("native", None).network.parameters)

@@ -65,35 +65,11 @@ static inline Vec<float> add_products(Vec<float> sum, Words a, Words b) {
 
 #endif
 
-// R rows of P panels of sums over pairs: row r of A has its words at a + r * a_row, `a_next` apart.
-template <int R, int P, class Begin, class Finish>
-static inline __attribute__((always_inline)) void paired_tile(int64_t pairs, const float* a, int64_t a_row,
-                                                              int64_t a_next, Panels<const float> B, Begin begin,
-                                                              Finish finish) {
-  constexpr int V = panel_vectors<float>, L = lanes<float>, N = panel<float>;
-  Vec<float> sum[R][P * V];
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < P * V; ++v) sum[r][v] = begin(r, v / V, v % V);
-  const float* b = B.at;
-  for (const float* const end = b + pairs * N; b < end; b += N, a += a_next) {
-    Words row[P * V];
-#pragma GCC unroll 4
-    for (int v = 0; v < P * V; ++v)
-      row[v] = *reinterpret_cast<const WordsAnywhere*>(b + (v / V) * B.stride + (v % V) * L);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      const Words pair = *reinterpret_cast<const WordAnywhere*>(a + r * a_row) + Words{};
-#pragma GCC unroll 4
-      for (int v = 0; v < P * V; ++v) sum[r][v] = add_products(sum[r][v], pair, row[v]);
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < P * V; ++v) finish(r, v / V, v % V, sum[r][v]);
-}
+struct Pairs {
+  static Words right(const float* b) { return *reinterpret_cast<const WordsAnywhere*>(b); }
+  static Words left(const float* a) { return *reinterpret_cast<const WordAnywhere*>(a) + Words{}; }
+  static Vec<float> add(Vec<float> sum, Words a, Words b) { return add_products(sum, a, b); }
+};
 
 struct Bf16 {
   using Matrix = Panels<const float>;
@@ -112,22 +88,21 @@ struct Bf16 {
   }
 
   template <int R, int P>
-  static void product(int64_t length, Matrix A, Matrix B, Panels<float> C, const float* bias, bool accumulate,
-                      float* scratch) {
+  static void product(int64_t length, Matrix A, Matrix B, const Place<float>& place, float* scratch) {
     float* const a = scratch + tile_panels<float> * block;
     constexpr int64_t row = block_k<float> / 2;
     for (int r = 0; r < R; ++r) pair_columns(length, {A.at + r * N, A.stride}, a + r * row);
-    const auto place = [&](int r, int p, int v) { return C.at + p * C.stride + r * N + v * L; };
-    paired_tile<R, P>((length + 1) / 2, a, row, 1, B,
-                      [&](int r, int p, int v) {
-                        return accumulate ? load(place(r, p, v)) : bias ? load(bias + p * N + v * L) : Vec<float>{};
-                      },
-                      [&](int r, int p, int v, Vec<float> sum) { store(place(r, p, v), sum); });
+    tile<float, Pairs, R, P>(
+        row, B.stride, [&](int r, int p, int v) { return place.begin(r, p, v); },
+        [&](auto add) __attribute__((always_inline)) { walk_rows<float>((length + 1) / 2, a, 1, B.at, add); },
+        [&](int r, int p, int v, Vec<float> sum) { store(place.at(r, p, v), sum); });
   }
 
   template <int R, int P, class Begin, class Finish>
   static void transposed_product(int64_t length, const float* a, Matrix B, Begin begin, Finish finish) {
-    paired_tile<R, P>((length + 1) / 2, a, 1, N, B, begin, finish);
+    tile<float, Pairs, R, P>(
+        1, B.stride, begin,
+        [&](auto add) __attribute__((always_inline)) { walk_rows<float>((length + 1) / 2, a, N, B.at, add); }, finish);
   }
 
  private:

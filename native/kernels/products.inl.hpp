@@ -22,7 +22,7 @@ static void forward(const Forward<T>& p) {
         next.fetch(share);
         M::template product<decltype(height)::rows, P>(
             length, {p.A_prev.at + (k / N) * p.A_prev.stride + r * N, p.A_prev.stride}, W,
-            {p.Z.at + q * p.Z.stride + r * N, p.Z.stride}, p.b + q * N, k > 0, p.scratch);
+            {{p.Z.at + q * p.Z.stride + r * N, p.Z.stride}, p.b + q * N, k > 0}, p.scratch);
       });
       if (last && p.activate)
         for (int64_t i = q; i < q + P; ++i) p.activate(p.n * N, p.Z.at + i * p.Z.stride, p.A.at + i * p.A.stride);
@@ -88,7 +88,7 @@ static void forward_row(const ForwardRow<T>& p) {
     for (int64_t i = 0; i < p.n_in; ++i, to += N)
       for (int64_t c = 0; c < p.n_out; ++c) to[c] = p.W[i * p.n_out + c];
     for (int64_t c = 0; c < p.n_out; ++c) to[c] = p.b[c];
-    straight_tile<T, 1, 1>(p.n_in, {p.a_prev, N}, {p.scratch, N}, N, {p.z, N}, to, false);
+    straight_tile<T, 1, 1>(p.n_in, {p.a_prev, N}, {p.scratch, N}, N, {{p.z, N}, to, false});
   } else {
     const int64_t whole = p.n_out / N * N, rest = p.n_out % N;
     T* const last = p.scratch;  // the last N columns, some of which the panel before has too
@@ -96,8 +96,8 @@ static void forward_row(const ForwardRow<T>& p) {
       const int64_t length = p.n_in - k < K ? p.n_in - k : K;
       const T* W = p.W + k * p.n_out;
       const auto tile = [&](auto panels, int64_t column, T* z) {
-        straight_tile<T, 1, decltype(panels)::rows>(length, {p.a_prev + k, N}, {W + column, N}, p.n_out, {z, N},
-                                                    p.b + column, k > 0);
+        straight_tile<T, 1, decltype(panels)::rows>(length, {p.a_prev + k, N}, {W + column, N}, p.n_out,
+                                                    {{z, N}, p.b + column, k > 0});
       };
       int64_t j = 0;
       for (; j + G * N <= whole; j += G * N) tile(Height<G>{}, j, p.z + j);
@@ -134,7 +134,7 @@ static void backward(const Backward<T>& p) {
         next.fetch(share);
         M::template product<decltype(height)::rows, P>(
             length, {p.dZ.at + (k / N) * p.dZ.stride + r * N, p.dZ.stride}, W,
-            {p.dZ_prev.at + q * p.dZ_prev.stride + r * N, p.dZ_prev.stride}, nullptr, k > 0, rest);
+            {{p.dZ_prev.at + q * p.dZ_prev.stride + r * N, p.dZ_prev.stride}, nullptr, k > 0}, rest);
       });
       if (!last) return;
       for (int64_t i = q; i < q + P; ++i) {

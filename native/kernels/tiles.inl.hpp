@@ -51,40 +51,73 @@ static inline void for_each_tile(int64_t n, Use use) {
   }
 }
 
-// R rows of P panels of C = A B: sums over k columns of A, which begin at the first column of a panel. Rows of B are
-// `b_row` apart, in panels that is panel<T>.
-template <class T, int R, int P>
-static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panels<const T> A, Panels<const T> B,
-                                                                int64_t b_row, Panels<T> C, const T* bias,
-                                                                bool accumulate) {
-  constexpr int V = panel_vectors<T>, L = lanes<T>, N = panel<T>;
+// R rows of P panels of sums of products. A sum begins as begin(row, panel, vector in the panel); walk(add) calls
+// add(a, b) for one k after the other, row r's number of A standing at a + r * a_row, a row of B at b, its panels
+// `b_stride` apart; a sum goes to finish(row, panel, vector in the panel, sum). M::right and M::left load what M::add
+// multiplies.
+template <class T, class M, int R, int P, class Begin, class Walk, class Finish>
+static inline __attribute__((always_inline)) void tile(int64_t a_row, int64_t b_stride, Begin begin, Walk walk,
+                                                       Finish finish) {
+  constexpr int V = panel_vectors<T>, L = lanes<T>;
   Vec<T> sum[R][P * V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v)
-      sum[r][v] = accumulate ? load(C.at + (v / V) * C.stride + r * N + (v % V) * L)
-                  : bias     ? load(bias + v * L)
-                             : Vec<T>{};
-  const T *a = A.at, *b = B.at;
-  for (; k > 0; k -= N, a += A.stride) {
-    const T* const end = a + (k < N ? k : N);
-    for (const T* x = a; x < end; ++x, b += b_row) {
-      Vec<T> row[P * V];
+    for (int v = 0; v < P * V; ++v) sum[r][v] = begin(r, v / V, v % V);
+  walk([&](const T* a, const T* b) __attribute__((always_inline)) {
+    decltype(M::right(b)) row[P * V];
 #pragma GCC unroll 8
-      for (int v = 0; v < P * V; ++v) row[v] = load(b + (v / V) * B.stride + (v % V) * L);
+    for (int v = 0; v < P * V; ++v) row[v] = M::right(b + (v / V) * b_stride + (v % V) * L);
 #pragma GCC unroll 12
-      for (int r = 0; r < R; ++r) {
-        const Vec<T> number = all<T>(x[r * N]);
+    for (int r = 0; r < R; ++r) {
+      const auto number = M::left(a + r * a_row);
 #pragma GCC unroll 8
-        for (int v = 0; v < P * V; ++v) sum[r][v] += number * row[v];
-      }
+      for (int v = 0; v < P * V; ++v) sum[r][v] = M::add(sum[r][v], number, row[v]);
     }
-  }
+  });
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v) store(C.at + (v / V) * C.stride + r * N + (v % V) * L, sum[r][v]);
+    for (int v = 0; v < P * V; ++v) finish(r, v / V, v % V, sum[r][v]);
+}
+
+// Multiplies numbers as they are; Pairs (bf16.cpp) has the same functions.
+template <class T>
+struct Numbers {
+  static Vec<T> right(const T* b) { return load(b); }
+  static Vec<T> left(const T* a) { return all<T>(*a); }
+  static Vec<T> add(Vec<T> sum, Vec<T> a, Vec<T> b) { return sum + a * b; }
+};
+
+// How a sum of C = A B begins, and where it goes: C's own number or, at first, the bias or zero.
+template <class T>
+struct Place {
+  Panels<T> C;
+  const T* bias;
+  bool accumulate;
+
+  T* at(int r, int p, int v) const { return C.at + p * C.stride + r * panel<T> + v * lanes<T>; }
+  Vec<T> begin(int r, int p, int v) const {
+    return accumulate ? load(at(r, p, v)) : bias ? load(bias + p * panel<T> + v * lanes<T>) : Vec<T>{};
+  }
+};
+
+// R rows of P panels of C = A B: sums over k columns of A, which begin at the first column of a panel. Rows of B are
+// `b_row` apart, in panels that is panel<T>.
+template <class T, int R, int P>
+static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panels<const T> A, Panels<const T> B,
+                                                                int64_t b_row, const Place<T>& place) {
+  constexpr int N = panel<T>;
+  tile<T, Numbers<T>, R, P>(
+      N, B.stride, [&](int r, int p, int v) { return place.begin(r, p, v); },
+      [&](auto add) __attribute__((always_inline)) {
+        const T *a = A.at, *b = B.at;
+        for (; k > 0; k -= N, a += A.stride) {
+          const T* const end = a + (k < N ? k : N);
+          for (const T* x = a; x < end; ++x, b += b_row) add(x, b);
+        }
+      },
+      [&](int r, int p, int v, Vec<T> sum) { store(place.at(r, p, v), sum); });
 }
 
 // Lines of memory that are needed next, fetched a few at a time beside the work on what is there: `stretches` of
@@ -182,33 +215,12 @@ static inline void transposed_block(const Panels<const T>& W, int64_t n_in, int6
   }
 }
 
-// R rows of P panels of C = A^T B, summed over n rows of both; the R columns of A stand in one panel. A sum begins as
-// begin(row, panel, vector in the panel), and goes to finish(row, panel, vector in the panel, sum).
-template <class T, int R, int P, class Begin, class Finish>
-static inline __attribute__((always_inline)) void transposed_tile(int64_t n, const T* a, Panels<const T> B, Begin begin,
-                                                                  Finish finish) {
-  constexpr int V = panel_vectors<T>, L = lanes<T>, N = panel<T>;
-  Vec<T> sum[R][P * V];
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v) sum[r][v] = begin(r, v / V, v % V);
-  const T* b = B.at;
-  for (const T* const end = b + n * N; b < end; b += N, a += N) {
-    Vec<T> row[P * V];
-#pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v) row[v] = load(b + (v / V) * B.stride + (v % V) * L);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      const Vec<T> number = all<T>(a[r]);
-#pragma GCC unroll 8
-      for (int v = 0; v < P * V; ++v) sum[r][v] += number * row[v];
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v) finish(r, v / V, v % V, sum[r][v]);
+// Calls add(a, b) for n rows of B, and as many steps in A.
+template <class T, class Add>
+static inline __attribute__((always_inline)) void walk_rows(int64_t n, const T* a, int64_t a_next, const T* b,
+                                                            Add add) {
+  constexpr int N = panel<T>;
+  for (const T* const end = b + n * N; b < end; b += N, a += a_next) add(a, b);
 }
 
 // How the products multiply: numbers as they are. Bf16 (bf16.cpp) has the same functions.
@@ -224,15 +236,16 @@ struct Exact {
   // `length` rows of a panel of A, as `transposed_product` wants them.
   static const T* left(int64_t, const T* A, T*) { return A; }
 
-  // C = A B or, accumulating, C += A B: R rows of P panels.
+  // R rows of P panels of A B.
   template <int R, int P>
-  static void product(int64_t length, Panels<const T> A, Panels<const T> B, Panels<T> C, const T* bias, bool accumulate,
-                      T*) {
-    straight_tile<T, R, P>(length, A, B, panel<T>, C, bias, accumulate);
+  static void product(int64_t length, Panels<const T> A, Panels<const T> B, const Place<T>& place, T*) {
+    straight_tile<T, R, P>(length, A, B, panel<T>, place);
   }
-  // The same of A^T B, for R columns of a panel of A; see transposed_tile.
+  // R rows of P panels of A^T B, summed over `length` rows of both; the R columns of A stand in one panel.
   template <int R, int P, class Begin, class Finish>
   static void transposed_product(int64_t length, const T* a, Panels<const T> B, Begin begin, Finish finish) {
-    transposed_tile<T, R, P>(length, a, B, begin, finish);
+    tile<T, Numbers<T>, R, P>(
+        1, B.stride, begin,
+        [&](auto add) __attribute__((always_inline)) { walk_rows<T>(length, a, panel<T>, B.at, add); }, finish);
   }
 };

@@ -398,8 +398,10 @@ class _Descent:
                 kept.take(np.arange(len(self.networks)) == k, self.best.parameters, self.best.step, self.best.loss)
             elif by_best or self.diverged[k] >= 0:
                 kept.parameters[k], kept.step[k], kept.loss[k] = self._lowest(k)
+        for network, theta in zip(self.networks, kept.parameters, strict=True):
+            network.parameters = theta
         return Run(
-            networks=[network.copy(theta) for network, theta in zip(self.networks, kept.parameters, strict=True)],
+            networks=self.networks,
             best_start=int(np.argmin(np.where(np.isnan(kept.loss), np.inf, kept.loss))),
             history=self.history,
             stop_reason=reason,

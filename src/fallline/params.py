@@ -74,7 +74,7 @@ class Param:
             return value
         if isinstance(self.allowed, tuple):
             if not isinstance(value, str) or value not in self.allowed:
-                known = [*self.allowed, *(name for name in self.special if name)]
+                known = [*self.allowed, *(name or "none" for name in self.special)]
                 raise ParameterError(f"{self.name} {value!r} is unknown{did_you_mean(value, known)}")
             return value
         converted = _converted(self.type, value)

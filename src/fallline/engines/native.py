@@ -107,8 +107,8 @@ class NativeEngine(Engine):
         """Begin a descent; see `Engine.session`."""
         if plan.bf16 and not _core.has_bf16():
             warnings.warn(
-                "precision='bf16' needs AVX-512 BF16, and the instruction set in use, as the processor and "
-                f"FALLLINE_ISA allow, is {_core.instruction_set()}; the products are those of float32",
+                "precision='bf16' needs the instruction set avx512_bf16, but the one in use is "
+                f"{_core.instruction_set()}; the products are those of float32",
                 PrecisionWarning,
                 stacklevel=4,  # whoever called descend
             )
