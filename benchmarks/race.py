@@ -44,6 +44,8 @@ class Lane:
         Of the first round or call, which compiles where something compiles.
     memory : int
         Bytes after the first round or call, at their peak.
+    set_up : float
+        Seconds of a round before its first step, which are not in `seconds`; 0 where they are or where there are none.
     seconds : list of float
         Of every round.
     peaks : list of float
@@ -62,6 +64,7 @@ class Lane:
     start_seconds: float = float("nan")
     first_seconds: float = float("nan")
     memory: int | None = None
+    set_up: float = 0.0
     seconds: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     idle: float = float("nan")
@@ -152,7 +155,7 @@ def _turn(lane: Lane, child: Child) -> None:
 
 
 def _look_back(lane: Lane, child: Child) -> None:
-    lane.idle = child.ask("idle")
+    lane.idle, lane.set_up = child.ask("idle"), child.ask("set_up")
 
 
 def _set_aside(lanes: list[Lane]) -> None:

@@ -35,18 +35,31 @@ def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 def of_race(race: Race) -> list[str]:
     """One line for every contender, in the order of their times, then fallline's share of the peak."""
     workload, ours = race.workload, best(race.timed).get(OURS)
-    rows = [["", "a step" if workload.trains else "a call", "from", "to", "to ours", "start", "first", "MB", "off by"]]
+    rows = [
+        [
+            "",
+            "a step" if workload.trains else "a call",
+            "from",
+            "to",
+            "to ours",
+            "start",
+            "first",
+            "set-up",
+            "MB",
+            "off by",
+        ]
+    ]
     for lane in sorted(race.timed, key=lambda lane: lane.median):
         times = [unit(seconds / workload.steps) for seconds in (lane.median, min(lane.seconds), max(lane.seconds))]
         times.append("" if ours is None else f"{ratio(lane, ours).median:.2f}")
-        once = [f"{lane.start_seconds:.1f} s", unit(lane.first_seconds)]
+        once = [f"{lane.start_seconds:.1f} s", unit(lane.first_seconds), unit(lane.set_up) if lane.set_up else ""]
         memory = "" if lane.memory is None else f"{lane.memory / 1e6:.0f}"
         rows.append([lane.entry.label, *times, *once, memory, f"{lane.difference:.0e}"])
     for lane in race.lanes:
         if lane.error:
-            rows.append([lane.entry.label, "failed", *[""] * 7])
+            rows.append([lane.entry.label, "failed", *[""] * 8])
         elif lane.set_aside:
-            rows.append([lane.entry.label, unit(lane.warm_seconds / workload.steps), "set aside", *[""] * 6])
+            rows.append([lane.entry.label, unit(lane.warm_seconds / workload.steps), "set aside", *[""] * 7])
     lines = [f"  {line}" for line in table(rows)]
     if ours is not None:
         share = share_of_peak(ours, workload)

@@ -112,7 +112,8 @@ class Worker:
         self._module: Any = None
         self._contender: Any = None
         self._waited, self._used = 0.0, 0.0
-        asks = (self.load, self.open, self.check, self.round, self.peak, self.idle)
+        self._set_ups: list[float] = []
+        asks = (self.load, self.open, self.check, self.round, self.peak, self.idle, self.set_up)
         self._answers = {ask.__name__: ask for ask in asks}
 
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -138,6 +139,10 @@ class Worker:
         """Cores in use while it waited for its turns: threads that spin would slow the others."""
         return self._used / self._waited if self._waited else 0.0
 
+    def set_up(self) -> float:
+        """Seconds that a round spent before its first step and that do not count, the median; 0 where not known."""
+        return statistics.median(self._set_ups) if self._set_ups else 0.0
+
     def load(self, module: str) -> None:
         """Import the contender's library."""
         self._module = importlib.import_module(f"benchmarks.contenders.{module}")
@@ -157,7 +162,7 @@ class Worker:
         return found
 
     def round(self) -> float:
-        """Seconds of one round of training, or of the median call."""
+        """Seconds of one round of training, its set-up left out, or of the median call."""
         gc.collect()
         if isinstance(self._contender, Trainer):
             return self._train()
@@ -172,7 +177,9 @@ class Worker:
         self._contender.begin()
         began = time.perf_counter()
         self._contender.train()
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        self._set_ups.append(self._contender.set_up)
+        return seconds - self._contender.set_up
 
     def _call(self) -> float:
         began = time.perf_counter()

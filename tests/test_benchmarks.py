@@ -158,6 +158,8 @@ def test_contenders_train_to_the_same_parameters(module, workload) -> None:
     contender = build(workload, Entry(module, module, "", 1), initial)
     contender.begin()
     contender.train()  # what a round leaves behind must not be seen in the next
+    assert contender.set_up >= 0
+    assert (contender.set_up > 0) == (module == "fallline")
     contender.begin()
     found = contender.train_in_order(workload.checked_rows)
     assert difference(found, reference(workload), workload) < TRAINED

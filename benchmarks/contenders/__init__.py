@@ -48,12 +48,22 @@ class Entry:
 class Trainer(ABC):
     """A contender that trains. Every round is the same training: `begin` is not timed, `train` is.
 
+    What belongs to `begin` but a library can only do within `train`, namely to check the rows and to make its
+    parameters and moments, is timed apart, as `set_up`.
+
     Parameters
     ----------
     workload : Workload
     initial : array of shape (K, P)
         Parameters to begin from.
+
+    Attributes
+    ----------
+    set_up : float
+        Seconds of the last `train` before its first step, where that is known.
     """
+
+    set_up = 0.0
 
     def __init__(self, workload: Workload, initial: Array) -> None:
         self.workload, self.initial = workload, initial

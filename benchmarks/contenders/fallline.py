@@ -1,8 +1,9 @@
-"""fallline: whole calls of `fl.descend`, checks of the rows and history included, and `net(X)`."""
+"""fallline: whole calls of `fl.descend`, what comes before their first step timed apart, and `net(X)`."""
 
 from __future__ import annotations
 
 import inspect
+import time
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,29 @@ def peak(threads: int, seconds: float) -> float | None:
     return None if measure is None else float(measure(threads, seconds))
 
 
+class _FirstStep(fl.Listener):
+    """Remembers when a descent was ready to take it."""
+
+    at = 0.0
+
+    def on_begin(self, progress: Any) -> None:
+        self.at = time.perf_counter()
+
+
 class _Trainer(Trainer):
     def __init__(self, workload: Workload, entry: Entry, initial: Array) -> None:
         super().__init__(workload, initial)
         self.net = network(workload, parameters=initial[0])
-        self.threads = {"threads": entry.threads} if TAKES_THREADS else {}
+        self.threads: dict[str, Any] = {"threads": entry.threads} if TAKES_THREADS else {}
 
     def begin(self) -> None:
         """Nothing to do: a descent leaves its network as it is."""
 
     def train(self) -> None:
-        descend(self.workload, self.net, self.X, self.y, epochs=self.workload.epochs, **self.threads)
+        first_step, began = _FirstStep(), time.perf_counter()
+        settings = self.threads | {"callbacks": first_step}
+        descend(self.workload, self.net, self.X, self.y, epochs=self.workload.epochs, **settings)
+        self.set_up = first_step.at - began
 
     def train_in_order(self, n: int) -> Array:
         run = descend(self.workload, self.net, self.X[:n], self.y[:n], epochs=1, shuffle=False, **self.threads)
