@@ -1,12 +1,13 @@
 // The narrow waist: all that the bindings and the C++ tests know of the compiled core.
-// Letters are those of docs/notation.md. `threads`, 1 or more, never changes a result. Blocks of parameters are flat: W
-// row by row, then b, layer after layer.
+// Letters are those of docs/notation.md. `threads`, 1 or more, never changes a result. Blocks of parameters are flat:
+// the inputs' (scale, w, p, M, c, tables), then W row by row and b, layer after layer.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace fallline {
@@ -29,7 +30,36 @@ enum class Rule { sgd, momentum, nesterov, rmsprop, adam };
 struct Layer {
   int64_t n_in, n_out;
   Activation activation;
-  double dropout = 0;  // share of this layer's neurons that are dropped
+  double dropout = 0;              // share of this layer's neurons that are dropped
+  double rate = 1, bias_rate = 1;  // what a step multiplies the learning rate of W and b by
+};
+
+// What may stand before the first layer, as in src/fallline/inputs.py. Columns of X: `embedded` numbers, each of which
+// becomes `size` numbers, itself and periodic functions of it; `plain` numbers; and codes, each of which becomes a row
+// of its table. What the first layer takes is all of that times a scale of its own.
+struct Inputs {
+  struct Table {
+    int64_t levels, size;
+  };
+  int64_t embedded = 0, plain = 0, frequencies = 0, size = 1;
+  std::vector<Table> tables;
+  double rate = 1, scale_rate = 1;  // what a step multiplies the learning rate by
+
+  int64_t n_in() const { return embedded + plain + static_cast<int64_t>(tables.size()); }
+  int64_t n_out() const;
+  int64_t n_parameters() const;
+};
+
+// A network's inputs, which it need not have, and its layers.
+struct Shape {
+  Shape() = default;
+  Shape(std::vector<Layer> all, Inputs before = {}) : layers(std::move(all)), inputs(std::move(before)) {}
+
+  bool has_inputs() const { return inputs.n_in() > 0; }
+  int64_t n_in() const { return has_inputs() ? inputs.n_in() : layers.front().n_in; }  // columns of X
+
+  std::vector<Layer> layers;
+  Inputs inputs;
 };
 
 struct Loss {
@@ -51,8 +81,7 @@ struct Start {
   double learning_rate, weight_decay = 0, l1 = 0, l2 = 0;
 };
 
-struct Plan {
-  std::vector<Layer> layers;
+struct Plan : Shape {
   Loss loss;
   StepRule rule;
   int64_t batch_size = 1;
@@ -66,16 +95,18 @@ struct Plan {
 template <class T>
 struct Data {
   int64_t n, n_targets;
-  const T* X;       // (n, n_in)
-  const T* Y;       // (n, n_targets)
-  const T* weight;  // (n,)
+  const T* X;                 // (n, n_in)
+  const T* Y;                 // (n, n_targets)
+  const T* weight;            // (n,); or (K, n), a start's own
+  int64_t weight_stride = 0;  // from start to start
+
+  const T* weights_of(std::size_t start) const { return weight + static_cast<int64_t>(start) * weight_stride; }
 };
 
 struct Slice {
   int64_t n_steps = 0;
-  double weight_sum = 0;
-  std::vector<double> loss_sum, gradient_norm;  // (K,)
-  std::vector<int64_t> diverged_step;           // (K,), -1 where all is well
+  std::vector<double> loss_sum, weight_sum, gradient_norm;  // (K,)
+  std::vector<int64_t> diverged_step;                       // (K,), -1 where all is well
 };
 
 // A descent under way: K networks' parameters and the rule's state. The data are borrowed.
@@ -96,12 +127,12 @@ class Session {
   std::unique_ptr<State> state_;
 };
 
-int64_t n_parameters(const std::vector<Layer>& layers);
+int64_t n_parameters(const Shape& shape);
 
 // A (n, n_out): the output for rows X (n, n_in) of one network; false, and A is worth nothing, where a number of X is
-// not finite.
+// not finite or a code is none.
 template <class T>
-bool predict(const std::vector<Layer>& layers, const T* parameters, const T* X, int64_t n, T* A, int threads);
+bool predict(const Shape& shape, const T* parameters, const T* X, int64_t n, T* A, int threads);
 
 // Weighted mean loss of one network, without penalties and dropout.
 template <class T>

@@ -14,7 +14,7 @@ from fallline.engines import Data, Plan
 from fallline.engines.native import NativeEngine
 from fallline.errors import ParameterError
 from fallline.losses import AbsoluteError
-from fallline.network import STARTS, Layer
+from fallline.network import STARTS, Layer, Shape
 from fallline.optimizers import SGD
 
 DTYPES = [np.float32, np.float64]
@@ -103,7 +103,7 @@ def test_derivatives_at_the_kink_are_pytorchs():
 @pytest.mark.parametrize("name", HIDDEN)
 def test_native_value(name, dtype, instruction_set):
     Z = exact(name, dtype)[0]
-    A = NativeEngine().predict((Layer(1, 1, HIDDEN[name]),), np.array([1, 0], dtype), Z[:, None])
+    A = NativeEngine().predict(Shape((Layer(1, 1, HIDDEN[name]),)), np.array([1, 0], dtype), Z[:, None])
     assert_value(name, A[:, 0], dtype)
 
 
@@ -114,10 +114,10 @@ def test_native_derivative(name, dtype, instruction_set):
     # all neurons is 1: the gradient of neuron j's bias is the derivative at point j.
     Z, _, slope = exact(name, dtype)
     m = len(Z)
-    layers = (Layer(1, m, HIDDEN[name]), Layer(m, 1, HIDDEN["identity"]))
+    shape = Shape((Layer(1, m, HIDDEN[name]), Layer(m, 1, HIDDEN["identity"])))
     parameters = np.concatenate([Z, np.zeros(m), np.ones(m), np.zeros(1)]).astype(dtype)
     one, y = np.ones((1, 1), dtype), np.full((1, 1), -1e6, dtype)
-    _, gradient = NativeEngine().gradient(Plan(layers, AbsoluteError(), SGD()), parameters, Data(one, y, one[0]))
+    _, gradient = NativeEngine().gradient(Plan(shape, AbsoluteError(), SGD()), parameters, Data(one, y, one[0]))
     np.testing.assert_allclose(gradient[m : 2 * m], slope, rtol=0, atol=16 * np.finfo(dtype).eps)
 
 
@@ -127,7 +127,7 @@ def test_nan_comes_out_as_nan(name, dtype, instruction_set):
     nan = np.array([[np.nan]], dtype)
     with np.errstate(invalid="ignore"):
         assert np.isnan(HIDDEN[name].value(nan)).all()
-    assert np.isnan(NativeEngine().predict((Layer(1, 1, HIDDEN[name]),), np.array([1, 0], dtype), nan)).all()
+    assert np.isnan(NativeEngine().predict(Shape((Layer(1, 1, HIDDEN[name]),)), np.array([1, 0], dtype), nan)).all()
 
 
 def second_moment(f):
@@ -175,7 +175,7 @@ def test_softmax_is_scipys(dtype):
 def test_native_softmax_is_scipys(dtype, instruction_set):
     Z = ROWS.astype(dtype)
     parameters = np.concatenate([np.eye(5).ravel(), np.zeros(5)]).astype(dtype)
-    P = NativeEngine().predict((Layer(5, 5, OUTPUTS["softmax"]),), parameters, Z)
+    P = NativeEngine().predict(Shape((Layer(5, 5, OUTPUTS["softmax"]),)), parameters, Z)
     expected = scipy.special.softmax(Z.astype(np.float64), axis=1)
     np.testing.assert_allclose(P, expected, rtol=32 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
 

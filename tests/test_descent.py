@@ -267,7 +267,7 @@ def test_other_threads_run_while_the_native_engine_trains() -> None:
     net = fl.Network([100, 200, 1])
     data = Data.of(net, fl.losses.SquaredError(), rng.normal(size=(1000, 100)), rng.normal(size=1000))
     session = as_engine("native").session(
-        Plan(net.layers, fl.losses.SquaredError(), SGD(1e-3)), net.parameters[None], data
+        Plan(net.shape, fl.losses.SquaredError(), SGD(1e-3)), net.parameters[None], data
     )
     counted, stop = [0], threading.Event()
 
@@ -416,7 +416,7 @@ def test_one_row_a_batch_is_stochastic_gradient_descent_by_hand(engine: str) -> 
     net = fl.Network([1, 2, 1], "tanh", seed=1, dtype="float64")
     run = fl.descend(net, X, y, optimizer=SGD(0.1), batch_size=1, epochs=1, seed=8, engine=engine)
     theta = net.parameters.copy()
-    plan = Plan(net.layers, fl.losses.SquaredError(), SGD())
+    plan = Plan(net.shape, fl.losses.SquaredError(), SGD())
     for row in row_order(3, seed=8, epoch=0):
         data = Data.of(net, plan.loss, X[row : row + 1], y[row : row + 1])
         theta -= 0.1 * backpropagation(plan, theta, data)[1]

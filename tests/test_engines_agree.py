@@ -14,6 +14,7 @@ from fallline.activations import HIDDEN, OUTPUTS
 from fallline.engines import ENGINES, Data, Plan, Start, as_engine
 from fallline.engines.reference import ReferenceEngine
 from fallline.losses import LOSSES, Quantile
+from fallline.network import Shape
 from fallline.optimizers import RULES, SGD, Adam, AdamW, RMSprop, StepRule
 from fallline.schedules import SCHEDULES
 
@@ -125,12 +126,12 @@ def test_same_bits_on_small_integers(dtype: str, instruction_set: str) -> None:
     net.parameters[:] = rng.integers(-1, 2, net.parameters.shape)
     X, y = rng.integers(-2, 3, (8, 9)), rng.integers(-3, 4, (8, 3)).astype(float)
     data = Data.of(net, LOSSES["quadratic"](), X, y)
-    plan = Plan(net.layers, LOSSES["quadratic"](), SGD(), batch_size=8)
+    plan = Plan(net.shape, LOSSES["quadratic"](), SGD(), batch_size=8)
     (loss_a, a), (loss_b, b) = (as_engine(name).gradient(plan, net.parameters, data) for name in ENGINES)
     assert loss_a == loss_b
     np.testing.assert_array_equal(a, b)
     assert np.count_nonzero(b) > len(b) / 3
-    predictions = [as_engine(name).predict(net.layers, net.parameters, data.X) for name in ENGINES]
+    predictions = [as_engine(name).predict(net.shape, net.parameters, data.X) for name in ENGINES]
     np.testing.assert_array_equal(*predictions)
     settings: dict[str, Any] = {"optimizer": SGD(2.0**-6), "batch_size": 8, "epochs": 1, "loss": "quadratic"}
     runs = [fl.descend(net, X, y, engine=name, **settings) for name in ENGINES]
@@ -143,10 +144,11 @@ def test_the_tolerance_rejects_a_perturbed_kernel(name: str) -> None:
 
     class Perturbed(ReferenceEngine):
         def session(self, plan: Plan, parameters: np.ndarray, data: Data) -> Any:
-            record = plan.layers[0].activation
+            first, *rest = plan.shape.layers
+            record = first.activation
             wrong = dataclasses.replace(record, derivative=lambda Z, A: record.derivative(Z, A) + 0.02 * Z)
-            layers = (dataclasses.replace(plan.layers[0], activation=wrong), *plan.layers[1:])
-            return super().session(dataclasses.replace(plan, layers=layers), parameters, data)
+            shape = Shape((dataclasses.replace(first, activation=wrong), *rest))
+            return super().session(dataclasses.replace(plan, shape=shape), parameters, data)
 
     X, y, weight = rows()
     for dtype, tolerance in TOLERANCE.items():
@@ -177,7 +179,7 @@ def test_a_descent_cut_into_the_smallest_slices_ends_at_the_same_bits(shuffle: b
     net = fl.Network([6, 20, 3], "tanh", "softmax", seed=2)
     data = Data.of(net, loss, X, y, weight)
     plan = Plan(
-        net.layers,
+        net.shape,
         loss,
         Adam(),
         batch_size=2000,
@@ -225,7 +227,7 @@ def test_masks_beyond_2_to_the_32_steps() -> None:
     X, y, _ = rows()
     net = fl.Network([6, 20, 3], "tanh", "softmax", seed=2, dtype="float64")
     data = Data.of(net, LOSSES["quadratic"](), X, y)
-    plan = Plan(net.layers, LOSSES["quadratic"](), SGD(), batch_size=40, dropout=(0.5,))
+    plan = Plan(net.shape, LOSSES["quadratic"](), SGD(), batch_size=40, dropout=(0.5,))
     losses = []
     for step in (0, 2**32 - 1, 2**32, 2**32 + 1):
         (a, _), (b, _) = (as_engine(name).gradient(plan, net.parameters, data, step) for name in ENGINES)
@@ -249,28 +251,48 @@ def test_what_the_native_engine_does_not_know_it_refuses() -> None:
         assert fl.descend(net, X, y, epochs=1, engine="reference", **settings).stop_reason == "finished"  # type: ignore[arg-type]
 
 
+def core_layer(n_in: int, n_out: int, activation: str) -> tuple[Any, ...]:
+    return (n_in, n_out, activation, 0.0, 1.0, 1.0)
+
+
+NO_INPUTS = (0, 0, 0, 1, [], 1.0, 1.0)
+LINE = [core_layer(1, 1, "identity")]
+
+
 @pytest.mark.parametrize(
-    ("layers", "n_rows", "message"),
+    ("layers", "inputs", "n_rows", "message"),
     [
-        ([(1, 2, "relu", 0.0), (200_000, 1, "identity", 0.0)], 3, "as many numbers as the one before gives"),
-        ([(1, 2, "softmax", 0.0), (2, 1, "identity", 0.0)], 3, "softmax is for the last layer"),
-        ([(1, 0, "identity", 0.0)], 3, "one neuron or more"),
-        ([], 3, "one layer or more"),
-        ([(1, 1, "identity", 0.0)], 0, "one row or more"),
+        ([core_layer(1, 2, "relu"), core_layer(200_000, 1, "identity")], NO_INPUTS, 3, "as many numbers as the one"),
+        ([core_layer(1, 2, "softmax"), core_layer(2, 1, "identity")], NO_INPUTS, 3, "softmax is for the last layer"),
+        ([core_layer(1, 0, "identity")], NO_INPUTS, 3, "one neuron or more"),
+        ([], NO_INPUTS, 3, "one layer or more"),
+        (LINE, NO_INPUTS, 0, "one row or more"),
+        (LINE, (0, 2, 0, 1, [], 1.0, 1.0), 3, "the first layer takes what the inputs give"),
+        (LINE, (0, -1, 0, 1, [(2, 1)], 1.0, 1.0), 3, "inputs have no numbers below 0"),
+        (LINE, (1, 0, 4, 0, [], 1.0, 1.0), 3, "inputs have no numbers below 0"),
+        (LINE, (0, 0, 0, 1, [(0, 1)], 1.0, 1.0), 3, "a table has one row or more"),
     ],
 )
-def test_the_compiled_core_does_not_trust_its_caller(layers: list[Any], n_rows: int, message: str) -> None:
+def test_the_compiled_core_does_not_trust_its_caller(layers: Any, inputs: Any, n_rows: int, message: str) -> None:
     plan: dict[str, Any] = {"loss": "squared_error", "delta": 1.0, "quantiles": [], "rule": "sgd", "beta1": 0.0}
     plan |= {"beta2": 0.0, "epsilon": 0.0, "batch_size": 1, "shuffle": False, "seed": 0}
     plan |= {"starts": [(0, 0.1, 0.0, 0.0, 0.0)], "clip_norm": 0.0, "bf16": False}
-    X, w, theta = np.zeros((n_rows, 1)), np.ones(n_rows), np.zeros((1, 2))
+    X, w, theta = np.zeros((n_rows, 1)), np.ones((1, n_rows)), np.zeros((1, 2))
     with pytest.raises(ValueError, match=message):
-        _core.SessionFloat64(_core.Plan(layers=layers, **plan), theta, X, X, w, 1)
+        _core.SessionFloat64(_core.Plan(layers=layers, inputs=inputs, **plan), theta, X, X, w, 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 4), (0, 3)])
+def test_the_compiled_core_takes_one_row_of_weights_or_one_for_each_start(shape: tuple[int, int]) -> None:
+    net, data = fl.Network([1, 1], dtype="float64"), Data(*np.zeros((2, 3, 1)), np.ones(shape))
+    plan = Plan(net.shape, LOSSES["squared_error"](), SGD(0.1))
+    with pytest.raises(ValueError, match=r"weight must have one row|differ in their rows"):
+        as_engine("native").session(plan, net.parameters[None], data)
 
 
 def test_the_compiled_core_multiplies_no_bf16_in_float64() -> None:
     net, data = fl.Network([1, 1], dtype="float64"), Data(*np.zeros((2, 3, 1)), np.ones(3))
-    plan = Plan(net.layers, LOSSES["squared_error"](), SGD(0.1), bf16=True)
+    plan = Plan(net.shape, LOSSES["squared_error"](), SGD(0.1), bf16=True)
     with pytest.raises(ValueError, match=r"need float32 numbers and the instruction set avx512_bf16; in use is \w+$"):
         as_engine("native").gradient(plan, net.parameters, data)
 

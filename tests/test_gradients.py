@@ -12,6 +12,7 @@ from fallline import Network
 from fallline.activations import HIDDEN, OUTPUTS
 from fallline.engines import ENGINES, Data, Plan, Start, as_engine
 from fallline.losses import LOSSES, Quantile
+from fallline.network import Shape
 from fallline.optimizers import SGD
 
 # what a plan adds to the loss
@@ -36,7 +37,7 @@ def problem(activation: str, output: str, loss: str, regularisation: str) -> tup
     X = rng.normal(size=(N_ROWS, 4))
     y = rng.uniform(0.05, 0.95, (N_ROWS, 1 if loss == "quantile" else 3))
     data = Data.of(net, record, X, y, rng.uniform(0.2, 2.0, N_ROWS))
-    plan = Plan(net.layers, record, SGD(), batch_size=N_ROWS, seed=11, **REGULARISATIONS[regularisation])
+    plan = Plan(net.shape, record, SGD(), batch_size=N_ROWS, seed=11, **REGULARISATIONS[regularisation])
     return net, plan, data
 
 
@@ -83,9 +84,10 @@ def test_central_differences_reject_a_wrong_derivative() -> None:
     for name, record in HIDDEN.items():
         net, plan, data = problem(name, "identity", "squared_error", "none")
         wrong = dataclasses.replace(record, derivative=lambda Z, A, r=record: 1.001 * r.derivative(Z, A))
-        layers = tuple(dataclasses.replace(layer, activation=wrong) for layer in plan.layers[:-1]) + plan.layers[-1:]
+        layers = net.layers
+        layers = tuple(dataclasses.replace(layer, activation=wrong) for layer in layers[:-1]) + layers[-1:]
         numerical = central_differences("native", plan, net.parameters, data)
-        exact = as_engine("reference").gradient(dataclasses.replace(plan, layers=layers), net.parameters, data)[1]
+        exact = as_engine("reference").gradient(dataclasses.replace(plan, shape=Shape(layers)), net.parameters, data)[1]
         assert relative_error(exact, numerical) > 1e-5, name
 
 

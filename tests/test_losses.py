@@ -30,7 +30,7 @@ from fallline.losses import (
     as_loss,
     settings,
 )
-from fallline.network import Layer, Network
+from fallline.network import Layer, Network, Shape
 from fallline.optimizers import SGD
 
 DTYPES = [np.float32, np.float64]
@@ -236,7 +236,7 @@ def evaluate_native(loss, Z, Y, output):
     """The same from the native engine, whose gradient for the bias is dZ where there is one row and one layer."""
     k = Z.shape[1]
     parameters = np.concatenate([np.eye(k).ravel(), np.zeros(k)]).astype(Z.dtype)
-    plan = Plan((Layer(k, k, OUTPUTS[output]),), loss, SGD())
+    plan = Plan(Shape((Layer(k, k, OUTPUTS[output]),)), loss, SGD())
     data = Data(Z, Y, np.ones(1, Z.dtype))
     value, gradient = NativeEngine().gradient(plan, parameters, data)
     assert NativeEngine().loss(plan, parameters, data) == pytest.approx(value, rel=1e-14)

@@ -34,9 +34,9 @@ def test_views_share_memory_with_the_block():
 
 
 def test_views_of_anything_laid_out_alike():
-    layers = Network([2, 3, 1]).layers
+    shape = Network([2, 3, 1]).shape
     block = np.zeros(13)
-    W, b = views(layers, block)
+    W, b = views(shape, block)
     for i, view in enumerate([W[0], b[0], W[1], b[1]]):
         view += i + 1
     np.testing.assert_array_equal(block, [1] * 6 + [2] * 3 + [3] * 3 + [4])
@@ -335,7 +335,7 @@ INPUT_ERRORS = [
 @pytest.mark.parametrize(("X", "message"), INPUT_ERRORS, ids=[row[-1] for row in INPUT_ERRORS])
 def test_input_errors(X, message):
     net = Network([2, 1])
-    for call in (net, net.forward, net.inputs):
+    for call in (net, net.forward, net.checked_rows):
         with pytest.raises(DataError) as raised:
             call(X)
         assert str(raised.value) == message

@@ -17,6 +17,7 @@ import fallline as fl
 from fallline import _core
 from fallline.activations import HIDDEN, OUTPUTS
 from fallline.engines import as_engine
+from fallline.network import core_shape
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -35,7 +36,7 @@ def test_it_is_numpy_s_answer(activation: str, dtype: str, n: int, instruction_s
         A, oracle = net(X), net.forward(X).A[-1]
         assert (A.shape, A.dtype) == ((n, 3), net.dtype)
         assert relative_distance(A, oracle) < TOLERANCE[dtype]
-        np.testing.assert_array_equal(A, as_engine("native").predict(net.layers, net.parameters, X))
+        np.testing.assert_array_equal(A, as_engine("native").predict(net.shape, net.parameters, X))
 
 
 def test_the_tolerance_rejects_a_changed_weight() -> None:
@@ -171,7 +172,7 @@ def test_a_wrong_instruction_set_gets_one_line() -> None:
 )
 def test_the_compiled_core_does_not_trust_its_caller(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        _core.PredictorFloat64([(2, 1, "identity", 0.0)])(*arguments)
+        _core.PredictorFloat64(**core_shape(fl.Network([2, 1]).shape))(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -179,5 +180,5 @@ def test_the_compiled_core_does_not_trust_its_caller(arguments: Any, message: st
 )
 def test_the_compiled_core_says_which_rows_it_does_not_take(rows: Any) -> None:
     out = np.full((1, 1), 7.0)
-    assert _core.PredictorFloat64([(2, 1, "identity", 0.0)])(np.zeros(3), rows, out, 1) is False
+    assert _core.PredictorFloat64(**core_shape(fl.Network([2, 1]).shape))(np.zeros(3), rows, out, 1) is False
     assert out.item() == 7, "nothing was done"

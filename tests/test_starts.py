@@ -53,6 +53,50 @@ def test_each_start_of_a_sweep_is_what_it_would_be_alone(rule: type, engine: str
             np.testing.assert_array_equal(together.history[column][:, k], alone.history[column][:, 0])
 
 
+@both_engines
+def test_each_start_may_have_weights_of_its_own(engine: str) -> None:
+    """Folds in one descent: each start is what it would be alone, and is measured on its own rows."""
+    X, y = wave()
+    fold = np.arange(60) % 3
+    train = np.array([np.where(fold == k, 0.0, 1.0 + np.arange(60) % 2) for k in range(3)])
+    held_back = np.array([fold == k for k in range(3)], float)
+    net = fl.Network([1, 8, 1], "tanh", seed=2)
+    settings: dict[str, Any] = {"epochs": 4, "batch_size": 7, "engine": engine, "metrics": "rmse"}
+    together = fl.descend(
+        net, X, y, starts=3, sample_weight=train, validation=(X, y, held_back), optimizer=SGD(0.05), **settings
+    )
+    for k, network in enumerate(together.networks):
+        rows = fold == k
+        alone = fl.descend(
+            net.restart(k),
+            X,
+            y,
+            sample_weight=train[k],
+            validation=(X[rows], y[rows]),
+            optimizer=SGD(0.05),
+            **settings,
+        )
+        np.testing.assert_array_equal(network.parameters, alone.network.parameters)
+        for column in ("loss", "validation_loss", "rmse", "gradient_norm"):
+            np.testing.assert_array_equal(together.history[column][:, k], alone.history[column][:, 0])
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (
+            np.ones((2, 60)),
+            r"sample_weight has shape (2, 60); it must be (60,), one weight a row, or (3, 60), a row of",
+        ),
+        ([[1.0] * 60] * 2 + [[0.0] * 60], "sample_weight must be finite numbers, 0 or more, and not all 0"),
+    ],
+)
+def test_weights_of_each_start_are_checked(weight: Any, message: str) -> None:
+    with pytest.raises(fl.DataError) as caught:
+        fl.descend(fl.Network([1, 2, 1]), *wave(), starts=3, sample_weight=weight)
+    assert str(caught.value).startswith(message)
+
+
 @pytest.mark.parametrize("name", SWEEP)
 @both_engines
 def test_each_sequence_reaches_its_start(name: str, engine: str) -> None:
@@ -81,7 +125,7 @@ def test_dropout_masks_follow_the_start_s_number(engine: str) -> None:
         nets, X, y, optimizer=SGD([0.1, 0.2]), dropout=0.4, batch_size=None, epochs=3, shuffle=False, engine=engine
     )
     data = Data.of(nets[0], loss, X, y)
-    plan = Plan(nets[0].layers, loss, SGD(), 40, shuffle=False, dropout=(0.4,), starts=(Start(1, 0.2),))
+    plan = Plan(nets[0].shape, loss, SGD(), 40, shuffle=False, dropout=(0.4,), starts=(Start(1, 0.2),))
     session = as_engine(engine).session(plan, nets[0].parameters[None], data)
     session.run(np.ones(3), 1e9)
     np.testing.assert_array_equal(run.networks[1].parameters, session.parameters()[0])

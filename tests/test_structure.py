@@ -27,7 +27,7 @@ ORDER = [
     ["engines"],
     ["optimizers", "schedules", "metrics", "network"],
     ["losses"],
-    ["activations", "philox", "interrupt", "threads"],
+    ["activations", "inputs", "rates", "philox", "interrupt", "threads"],
     ["params"],
     ["atomic", "errors", "_core"],
 ]

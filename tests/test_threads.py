@@ -140,12 +140,12 @@ def test_an_engine_that_is_made_has_its_own_number() -> None:
 
 def test_the_compiled_core_does_not_trust_its_caller() -> None:
     net, loss = fl.Network([1, 1], dtype="float64"), SquaredError()
-    data, plan = Data.of(net, loss, [[0.0]], [0.0]), Plan(net.layers, loss, SGD())
+    data, plan = Data.of(net, loss, [[0.0]], [0.0]), Plan(net.shape, loss, SGD())
     engine = NativeEngine(1)
     engine.threads = 0
     calls = [
         lambda: engine.session(plan, net.parameters[None], data),
-        lambda: engine.predict(net.layers, net.parameters, data.X),
+        lambda: engine.predict(net.shape, net.parameters, data.X),
         lambda: engine.loss(plan, net.parameters, data),
         lambda: engine.gradient(plan, net.parameters, data),
     ]
@@ -162,7 +162,7 @@ def test_the_result_does_not_depend_on_the_number(dtype: str) -> None:
     net, loss = fl.Network([20, 64, 32, 1], "tanh", seed=1, dtype=dtype), SquaredError()
     data = Data.of(net, loss, X, y)
     starts = tuple(Start(k, 1e-3, l2=1e-3) for k in range(3))
-    plan = Plan(net.layers, loss, SGD(momentum=0.9), batch_size=1300, starts=starts, dropout=(0.2, 0.0))
+    plan = Plan(net.shape, loss, SGD(momentum=0.9), batch_size=1300, starts=starts, dropout=(0.2, 0.0))
     parameters = np.stack([net.restart(k).parameters for k in range(3)])
 
     def everything(n: int) -> list[np.ndarray]:
@@ -172,7 +172,7 @@ def test_the_result_does_not_depend_on_the_number(dtype: str) -> None:
         value, gradient = engine.gradient(plan, parameters[0], data)
         loss = engine.loss(plan, parameters[0], data)
         found = [session.parameters(), done.loss_sum, done.gradient_norm, gradient, np.array([value, loss])]
-        return [*found, engine.predict(net.layers, parameters[0], data.X)]
+        return [*found, engine.predict(net.shape, parameters[0], data.X)]
 
     first = everything(1)
     for n in (2, 3, 7):

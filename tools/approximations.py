@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mpmath import atanh, cos, erfc, exp, expm1, fabs, log, lu_solve, matrix, mp, mpf, nstr, pi, polyval, sqrt
+from mpmath import atanh, cos, erfc, exp, expm1, fabs, log, lu_solve, matrix, mp, mpf, nstr, pi, polyval, sin, sqrt
 
 mp.dps = 60
 N_POINTS = 400
@@ -75,6 +75,13 @@ def main() -> None:
             artanh_degree,
         )
         show("artanh", series, digits)
+        series, _ = fit(
+            lambda y: sin(2 * pi * sqrt(y)) / sqrt(y),
+            lambda y: sqrt(y) / sin(2 * pi * sqrt(y)),
+            chebyshev(mpf(0), mpf(1) / 16),
+            exp_degree,
+        )
+        show("turn_sine", series, digits)
         points = [3 * s / (1 - s) for s in chebyshev(mpf(0), widest / (widest + 3))]
         p, q = fit(mills, lambda u: 1 / mills(u), points, mills_degree, mills_degree + 1, mpf(1) / 2)
         slope = q[-1] / p[-1]

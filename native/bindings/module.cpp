@@ -18,11 +18,13 @@ namespace {
 
 using fallline::Activation;
 using fallline::Data;
+using fallline::Inputs;
 using fallline::Layer;
 using fallline::LossKind;
 using fallline::Plan;
 using fallline::Rule;
 using fallline::Session;
+using fallline::Shape;
 using fallline::Slice;
 using fallline::Start;
 
@@ -52,13 +54,18 @@ void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
-using LayerTuple = std::tuple<int64_t, int64_t, std::string, double>;
+// n_in, n_out, activation, dropout, rate, bias_rate
+using LayerTuple = std::tuple<int64_t, int64_t, std::string, double, double, double>;
+// embedded, plain, frequencies, size, (levels, size) of each table, rate, scale_rate
+using InputsTuple =
+    std::tuple<int64_t, int64_t, int64_t, int64_t, std::vector<std::pair<int64_t, int64_t>>, double, double>;
 using StartTuple = std::tuple<int64_t, double, double, double, double>;
 
-std::vector<Layer> parse_layers(const std::vector<LayerTuple>& tuples) {
+Shape parse_shape(const std::vector<LayerTuple>& tuples, const InputsTuple& before) {
   std::vector<Layer> layers;
-  for (const auto& [n_in, n_out, activation, dropout] : tuples)
-    layers.push_back({n_in, n_out, parse<Activation>("activation", activation_names, activation), dropout});
+  for (const auto& [n_in, n_out, activation, dropout, rate, bias_rate] : tuples)
+    layers.push_back(
+        {n_in, n_out, parse<Activation>("activation", activation_names, activation), dropout, rate, bias_rate});
   require(!layers.empty(), "a network has one layer or more");
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const bool last = l + 1 == layers.size();
@@ -66,36 +73,45 @@ std::vector<Layer> parse_layers(const std::vector<LayerTuple>& tuples) {
     require(last || layers[l].n_out == layers[l + 1].n_in, "a layer takes as many numbers as the one before gives");
     require(last || layers[l].activation != Activation::softmax, "softmax is for the last layer");
   }
-  return layers;
+  const auto& [embedded, plain, frequencies, size, tables, rate, scale_rate] = before;
+  Inputs inputs{embedded, plain, frequencies, size, {}, rate, scale_rate};
+  require(embedded >= 0 && plain >= 0 && frequencies >= 0 && size > 0, "inputs have no numbers below 0");
+  for (const auto& [levels, width] : tables) {
+    require(levels > 0 && width > 0, "a table has one row or more, of one number or more");
+    inputs.tables.push_back({levels, width});
+  }
+  require(inputs.n_in() == 0 || inputs.n_out() == layers.front().n_in, "the first layer takes what the inputs give");
+  return Shape(std::move(layers), std::move(inputs));
 }
 
 template <class T>
-Data<T> checked(const Plan& plan, const In<T, Matrix>& X, const In<T, Matrix>& Y, const In<T, Row>& weight) {
-  require(static_cast<int64_t>(X.shape(1)) == plan.layers.front().n_in, "X does not have the network's n_in columns");
+Data<T> checked(const Plan& plan, const In<T, Matrix>& X, const In<T, Matrix>& Y, const T* weight,
+                std::size_t n_weights) {
+  require(static_cast<int64_t>(X.shape(1)) == plan.n_in(), "X does not have the network's n_in columns");
   require(X.shape(0) > 0, "there must be one row or more");
-  require(Y.shape(0) == X.shape(0) && weight.shape(0) == X.shape(0), "X, Y and weight differ in their rows");
+  require(Y.shape(0) == X.shape(0) && n_weights == X.shape(0), "X, Y and weight differ in their rows");
   const int64_t n_targets = static_cast<int64_t>(Y.shape(1));
   const int64_t per_target =
       plan.loss.kind == LossKind::quantile ? static_cast<int64_t>(plan.loss.quantiles.size()) : 1;
   require(n_targets * per_target == plan.layers.back().n_out, "Y does not have the network's targets as columns");
-  return {static_cast<int64_t>(X.shape(0)), n_targets, X.data(), Y.data(), weight.data()};
+  return {static_cast<int64_t>(X.shape(0)), n_targets, X.data(), Y.data(), weight};
 }
 
 template <class T>
-void check_parameters(const std::vector<Layer>& layers, const T& parameters, std::size_t axis) {
-  require(static_cast<int64_t>(parameters.shape(axis)) == fallline::n_parameters(layers),
+void check_parameters(const Shape& shape, const T& parameters, std::size_t axis) {
+  require(static_cast<int64_t>(parameters.shape(axis)) == fallline::n_parameters(shape),
           "the block of parameters does not have the network's size");
 }
 
 void check_threads(int threads) { require(threads >= 1, "threads must be 1 or more"); }
 
-// Layers, parsed once, so that a call for a single row parses nothing.
+// A shape, parsed once, so that a call for a single row parses nothing.
 template <class T>
 struct Predictor {
-  explicit Predictor(const std::vector<LayerTuple>& tuples)
-      : layers(parse_layers(tuples)), n_parameters(fallline::n_parameters(layers)) {}
+  Predictor(const std::vector<LayerTuple>& layers, const InputsTuple& inputs)
+      : shape(parse_shape(layers, inputs)), n_parameters(fallline::n_parameters(shape)) {}
 
-  const std::vector<Layer> layers;
+  const Shape shape;
   const int64_t n_parameters;
 };
 
@@ -106,11 +122,14 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
       .def(
           "__init__",
           [](Session<T>* self, const Plan& plan, In<T, Matrix> parameters, In<T, Matrix> X, In<T, Matrix> Y,
-             In<T, Row> weight, int threads) {
-            check_parameters(plan.layers, parameters, 1);
+             In<T, Matrix> weight, int threads) {
+            check_parameters(plan, parameters, 1);
             check_threads(threads);
             require(parameters.shape(0) == plan.starts.size(), "there must be one block of parameters for each start");
-            const Data<T> data = checked<T>(plan, X, Y, weight);
+            require(weight.shape(0) == 1 || weight.shape(0) == plan.starts.size(),
+                    "weight must have one row, or one for each start");
+            Data<T> data = checked<T>(plan, X, Y, weight.data(), weight.shape(1));
+            if (weight.shape(0) > 1) data.weight_stride = data.n;
             const nb::gil_scoped_release released;
             new (self) Session<T>(plan, parameters.data(), data, threads);
           },
@@ -129,30 +148,31 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
           "out"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
 
   nb::class_<Predictor<T>>(m, predictor_name)
-      .def(nb::init<const std::vector<LayerTuple>&>(), "layers"_a)
+      .def(nb::init<const std::vector<LayerTuple>&, const InputsTuple&>(), "layers"_a, "inputs"_a)
       .def(
           "__call__",
           [](const Predictor<T>& self, In<T, Row> parameters, nb::handle X, Out<T, Matrix> out, int threads) {
             In<T, Matrix> rows;
             if (!nb::try_cast(X, rows, false)) return false;
             const int64_t n = static_cast<int64_t>(rows.shape(0)), n_in = static_cast<int64_t>(rows.shape(1));
-            if (n_in != self.layers.front().n_in) return false;
+            if (n_in != self.shape.n_in()) return false;
             require(static_cast<int64_t>(parameters.shape(0)) == self.n_parameters,
                     "the block of parameters does not have the network's size");
-            require(out.shape(0) == rows.shape(0) && static_cast<int64_t>(out.shape(1)) == self.layers.back().n_out,
-                    "out must have shape (n, n_out)");
+            require(
+                out.shape(0) == rows.shape(0) && static_cast<int64_t>(out.shape(1)) == self.shape.layers.back().n_out,
+                "out must have shape (n, n_out)");
             check_threads(threads);
             const nb::gil_scoped_release released;
-            return fallline::predict(self.layers, parameters.data(), rows.data(), n, out.data(), threads);
+            return fallline::predict(self.shape, parameters.data(), rows.data(), n, out.data(), threads);
           },
           "parameters"_a.noconvert(), "X"_a, "out"_a.noconvert(), "threads"_a);
 
   m.def(
       "mean_loss",
       [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, int threads) {
-        check_parameters(plan.layers, parameters, 0);
+        check_parameters(plan, parameters, 0);
         check_threads(threads);
-        const Data<T> data = checked<T>(plan, X, Y, weight);
+        const Data<T> data = checked<T>(plan, X, Y, weight.data(), weight.shape(0));
         const nb::gil_scoped_release released;
         return fallline::mean_loss(plan, parameters.data(), data, threads);
       },
@@ -162,10 +182,10 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
       "gradient",
       [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, int64_t step,
          Out<T, Row> out, int threads) {
-        check_parameters(plan.layers, parameters, 0);
-        check_parameters(plan.layers, out, 0);
+        check_parameters(plan, parameters, 0);
+        check_parameters(plan, out, 0);
         check_threads(threads);
-        const Data<T> data = checked<T>(plan, X, Y, weight);
+        const Data<T> data = checked<T>(plan, X, Y, weight.data(), weight.shape(0));
         const nb::gil_scoped_release released;
         return fallline::gradient(plan, parameters.data(), data, step, out.data(), threads);
       },
@@ -180,27 +200,27 @@ NB_MODULE(_core, m) {
 
   nb::class_<Plan>(m, "Plan").def(
       "__init__",
-      [](Plan* self, const std::vector<LayerTuple>& layers, const std::string& loss, double delta,
-         std::vector<double> quantiles, const std::string& rule, double beta1, double beta2, double epsilon,
-         int64_t batch_size, bool shuffle, uint64_t seed, const std::vector<StartTuple>& tuples, double clip_norm,
-         bool bf16) {
+      [](Plan* self, const std::vector<LayerTuple>& layers, const InputsTuple& inputs, const std::string& loss,
+         double delta, std::vector<double> quantiles, const std::string& rule, double beta1, double beta2,
+         double epsilon, int64_t batch_size, bool shuffle, uint64_t seed, const std::vector<StartTuple>& tuples,
+         double clip_norm, bool bf16) {
         require(batch_size > 0, "batch_size must be 1 or more");
         require(!tuples.empty(), "there must be one start or more");
-        std::vector<Start> starts;
+        Plan plan;
+        static_cast<Shape&>(plan) = parse_shape(layers, inputs);
+        plan.loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)};
+        plan.rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon};
+        plan.batch_size = batch_size;
+        plan.shuffle = shuffle;
+        plan.seed = seed;
         for (const auto& [number, learning_rate, weight_decay, l1, l2] : tuples)
-          starts.push_back({number, learning_rate, weight_decay, l1, l2});
-        new (self) Plan{.layers = parse_layers(layers),
-                        .loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)},
-                        .rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon},
-                        .batch_size = batch_size,
-                        .shuffle = shuffle,
-                        .seed = seed,
-                        .starts = std::move(starts),
-                        .clip_norm = clip_norm,
-                        .bf16 = bf16};
+          plan.starts.push_back({number, learning_rate, weight_decay, l1, l2});
+        plan.clip_norm = clip_norm;
+        plan.bf16 = bf16;
+        new (self) Plan(std::move(plan));
       },
-      nb::kw_only(), "layers"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
-      "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a, "bf16"_a);
+      nb::kw_only(), "layers"_a, "inputs"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a,
+      "epsilon"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a, "bf16"_a);
 
   nb::class_<Slice>(m, "Slice")
       .def_ro("n_steps", &Slice::n_steps)

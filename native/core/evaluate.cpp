@@ -19,10 +19,10 @@ constexpr double worth_a_thread = 4e6;  // operations for which another thread i
 // Calls use(network, block, first, n) for every block of rows, after its forward pass, on as many threads as pay off.
 // Gives whether all inputs were finite.
 template <class T, class Use>
-bool forward_in_blocks(const std::vector<Layer>& layers, const T* parameters, const Data<T>& data, const Loss* loss,
-                       int threads, Use use) {
+bool forward_in_blocks(const Shape& shape, const T* parameters, const Data<T>& data, const Loss* loss, int threads,
+                       Use use) {
   using Net = Network<T>;
-  const Layout<T> layout(layers);
+  const Layout<T> layout(shape);
   Buffer<T> packed(layout.packed_size());
   layout.pack(parameters, packed.data());
   const int64_t n = data.n, blocks = (n + block_rows - 1) / block_rows, capacity = std::min(n, block_rows);
@@ -31,15 +31,15 @@ bool forward_in_blocks(const std::vector<Layer>& layers, const T* parameters, co
   threads = std::min(threads, static_cast<int>(std::clamp(worth, 1.0, 1024.0)));
   std::vector<std::unique_ptr<Net>> networks;
   for (int t = 0; t < threads; ++t)
-    networks.push_back(loss ? std::make_unique<Net>(layers, capacity, Net::Use::measure, 1, *loss, data.n_targets)
-                            : std::make_unique<Net>(layers, capacity, Net::Use::predict, 1));
+    networks.push_back(loss ? std::make_unique<Net>(shape, capacity, Net::Use::measure, 1, *loss, data.n_targets)
+                            : std::make_unique<Net>(shape, capacity, Net::Use::predict, 1));
   std::atomic<int64_t> next{0};
   std::atomic<bool> finite{true};
   together(threads, [&](Team&, int thread) {
     Net& network = *networks[static_cast<std::size_t>(thread)];
     for (int64_t block; (block = next.fetch_add(1)) < blocks;) {
       const int64_t first = block * block_rows, rows = std::min(block_rows, n - first);
-      if (!network.take({&data, nullptr}, first, 0, rows)) finite = false;
+      if (!network.take({&data, nullptr, nullptr}, first, 0, rows)) finite = false;
       network.forward(packed.data(), 0, rows, 0);
       use(network, block, first, rows);
     }
@@ -83,10 +83,10 @@ bool predict_rows(const std::vector<Layer>& layers, const T* parameters, const T
 }  // namespace
 
 template <class T>
-bool predict(const std::vector<Layer>& layers, const T* parameters, const T* X, int64_t n, T* A, int threads) {
-  if (n <= few_rows) return predict_rows(layers, parameters, X, n, A);
-  const int64_t n_out = layers.back().n_out;
-  return forward_in_blocks<T>(layers, parameters, {n, 0, X, nullptr, nullptr}, nullptr, threads,
+bool predict(const Shape& shape, const T* parameters, const T* X, int64_t n, T* A, int threads) {
+  if (n <= few_rows && !shape.has_inputs()) return predict_rows(shape.layers, parameters, X, n, A);
+  const int64_t n_out = shape.layers.back().n_out;
+  return forward_in_blocks<T>(shape, parameters, {n, 0, X, nullptr, nullptr}, nullptr, threads,
                               [&](Network<T>& network, int64_t, int64_t first, int64_t rows) {
                                 network.read_output(0, rows, A + first * n_out);
                               });
@@ -97,9 +97,11 @@ double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data, int
   double weight_sum = 0;
   for (int64_t r = 0; r < data.n; ++r) weight_sum += static_cast<double>(data.weight[r]);
   std::vector<double> sums(static_cast<std::size_t>((data.n + block_rows - 1) / block_rows));
-  forward_in_blocks<T>(plan.layers, parameters, data, &plan.loss, threads,
-                       [&](Network<T>& network, int64_t block, int64_t, int64_t rows) {
-                         network.loss(0, rows, weight_sum > 0 ? 1 / weight_sum : 0, 0);
+  forward_in_blocks<T>(plan, parameters, data, &plan.loss, threads,
+                       [&](Network<T>& network, int64_t block, int64_t first, int64_t rows) {
+                         network.weigh({&data, nullptr, data.weight}, first, 0, rows,
+                                       weight_sum > 0 ? 1 / weight_sum : 0);
+                         network.loss(0, rows, 0);
                          sums[static_cast<std::size_t>(block)] = network.loss_sum(rows);
                        });
   double sum = 0;
@@ -117,7 +119,7 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   layout.pack(parameters, state.theta.data());
   double weight_sum = 0;
   for (int64_t r = 0; r < data.n; ++r) weight_sum += static_cast<double>(data.weight[r]);
-  stepper.begin(&state, start.number, {&data, nullptr}, {step, 0, data.n, weight_sum, false},
+  stepper.begin(&state, start.number, {&data, nullptr, data.weight}, {step, 0, data.n, false}, weight_sum,
                 step_args<T>(plan, start, 1, step));
   bool done = false;
   together(threads, [&](Team& team, int thread) {
@@ -155,9 +157,9 @@ double fma_peak(int threads, double seconds) {
   return static_cast<double>(rounds) * of_round / taken.count();
 }
 
-#define FALLLINE_INSTANTIATE(T)                                                              \
-  template bool predict<T>(const std::vector<Layer>&, const T*, const T*, int64_t, T*, int); \
-  template double mean_loss<T>(const Plan&, const T*, const Data<T>&, int);                  \
+#define FALLLINE_INSTANTIATE(T)                                                 \
+  template bool predict<T>(const Shape&, const T*, const T*, int64_t, T*, int); \
+  template double mean_loss<T>(const Plan&, const T*, const Data<T>&, int);     \
   template double gradient<T>(const Plan&, const T*, const Data<T>&, int64_t, T*, int);
 FALLLINE_INSTANTIATE(float)
 FALLLINE_INSTANTIATE(double)

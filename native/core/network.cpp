@@ -14,10 +14,13 @@ bool derivative_needs_Z(Activation f) {
 }  // namespace
 
 template <class T>
-Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, Use use, int threads, const Loss& loss,
-                    int64_t n_targets, bool bf16)
-    : layers_(layers),
-      layout_(layers),
+Network<T>::Network(const Shape& shape, int64_t capacity, Use use, int threads, const Loss& loss, int64_t n_targets,
+                    bool bf16)
+    : layers_(shape.layers),
+      n_in_(shape.n_in()),
+      rate_(shape.inputs.rate),
+      scale_rate_(shape.inputs.scale_rate),
+      layout_(shape),
       kernels_(kernels<T>()),
       bf16_(bf16),
       stride_((capacity | 1) * panel<T>),  // odd, so that panels do not compete for the same lines of a cache
@@ -26,7 +29,13 @@ Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, Use use,
       n_targets_(n_targets),
       quantiles_(static_cast<int64_t>(loss.quantiles.size())) {
   const bool trains = use == Use::train;
+  const std::vector<Layer>& layers = layers_;
+  X_ = dX_ = {nullptr, stride_};
   X_ = room(layers[0].n_in);
+  if (shape.has_inputs()) {
+    inputs_.emplace(shape.inputs, layout_, capacity, trains, threads);
+    if (trains) dX_ = room(layers[0].n_in);
+  }
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const Layer& layer = layers[l];
     const bool last = l + 1 == layers.size(), drops = trains && layer.dropout > 0;
@@ -42,7 +51,7 @@ Network<T>::Network(const std::vector<Layer>& layers, int64_t capacity, Use use,
   }
   const int64_t rows = use == Use::predict ? 0 : capacity;
   Y_ = Buffer<T>(rows * n_targets);
-  for (Buffer<T>* buffer : {&weight_, &share_, &losses_}) *buffer = Buffer<T>(rows);
+  for (Buffer<T>* buffer : {&share_, &losses_}) *buffer = Buffer<T>(rows);
   exact_share_ = Buffer<double>(rows);
   std::copy(loss.quantiles.begin(), loss.quantiles.end(), quantiles_.data());
   const int64_t scratch = std::max(trains ? kernels_.product_scratch : 0, loss_scratch<T>(layers.back().n_out));
@@ -71,21 +80,30 @@ template <class T>
 bool Network<T>::take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n) {
   constexpr int64_t group = 8;  // rows side by side, so that a panel is written line after line
   const Data<T>& data = *visit.data;
-  const int64_t n_in = layers_[0].n_in;
+  const int64_t n_in = n_in_;
   bool finite = true;
   for (int64_t r = 0; r < n; r += group) {
     const int64_t rows = std::min(group, n - r);
     const T* row[group];
     for (int64_t i = 0; i < rows; ++i) row[i] = data.X + visit.row(from + r + i) * n_in;
-    finite &= kernels_.to_panels(rows, n_in, row, X_.from_row(first + r));
+    finite &=
+        inputs_ ? inputs_->take(first + r, rows, row) : kernels_.to_panels(rows, n_in, row, X_.from_row(first + r));
   }
   if (use_ == Use::predict) return finite;
   for (int64_t r = 0; r < n; ++r) {
     const int64_t row = visit.row(from + r);
     std::copy_n(data.Y + row * n_targets_, n_targets_, Y_.data() + (first + r) * n_targets_);
-    weight_[first + r] = data.weight[row];
   }
   return finite;
+}
+
+template <class T>
+void Network<T>::weigh(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, double per_weight) {
+  for (int64_t r = 0; r < n; ++r) {
+    const double share = static_cast<double>(visit.weight[visit.row(from + r)]) * per_weight;
+    exact_share_[first + r] = share;
+    share_[first + r] = static_cast<T>(share);
+  }
 }
 
 template <class T>
@@ -107,6 +125,7 @@ template <class T>
 void Network<T>::forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key,
                          int64_t of_batch) {
   T* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
+  if (inputs_) inputs_->forward(parameters, first, n, X_);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
     const Values& values = values_[l];
@@ -138,11 +157,7 @@ void Network<T>::forward(const T* parameters, int64_t first, int64_t n, int thre
 }
 
 template <class T>
-void Network<T>::loss(int64_t first, int64_t n, double per_weight, int thread) {
-  for (int64_t r = first; r < first + n; ++r) {
-    exact_share_[r] = static_cast<double>(weight_[r]) * per_weight;
-    share_[r] = static_cast<T>(exact_share_[r]);
-  }
+void Network<T>::loss(int64_t first, int64_t n, int thread) {
   const Layer& last = layers_.back();
   kernels_.loss({.n = n,
                  .n_out = last.n_out,
@@ -179,6 +194,19 @@ void Network<T>::back(const T* parameters, int64_t first, int64_t n, int thread)
                           .derive = kernels_.derive[static_cast<int>(previous.activation)],
                           .scratch = scratch_[static_cast<std::size_t>(thread)].data()});
   }
+  if (!dX_.at) return;
+  const Panels<const T> X = X_.from_row(first);
+  products(0).backward({.n = n,
+                        .n_in = layers_[0].n_in,
+                        .n_out = layers_[0].n_out,
+                        .dZ = values_[0].dZ.from_row(first),
+                        .W = {parameters + layout_[0].W, layout_[0].stride},
+                        .mask = {nullptr, stride_},
+                        .Z_prev = X,
+                        .A_prev = X,
+                        .dZ_prev = dX_.from_row(first),
+                        .derive = kernels_.derive[static_cast<int>(Activation::identity)],
+                        .scratch = scratch_[static_cast<std::size_t>(thread)].data()});
 }
 
 template <class T>
@@ -201,7 +229,14 @@ Gradient<T> Network<T>::gradient_call(std::size_t l, int64_t n, int part, int pa
 }
 
 template <class T>
-void Network<T>::gradient(int64_t n, int part, int parts, T* gradient) {
+Part Network<T>::input_units(int part, int parts) const {
+  return Part(static_cast<int64_t>(layout_.inputs().size()), part, parts);
+}
+
+template <class T>
+void Network<T>::gradient(const T* parameters, int64_t n, int part, int parts, T* gradient) {
+  const Part units = input_units(part, parts);
+  if (dX_.at) inputs_->gradient(parameters, n, dX_, units.first, units.end, part, gradient);
   for (std::size_t l = layers_.size(); l-- > 0;) {
     products(l).gradient(gradient_call(l, n, part, parts, gradient));
     const Part biases(panels<T>(layers_[l].n_out), part, parts);
@@ -224,13 +259,29 @@ void Network<T>::descend(Rule rule, const StepArgs<T>& step, int64_t n, int part
   of_biases.shrink = 1;
   of_biases.penalized = false;
   const auto moment = [](T* block, int64_t offset) { return block ? block + offset : nullptr; };
+  const auto step_over = [&](int64_t first, int64_t numbers, double rate) {
+    of_biases.learning_rate = step.learning_rate * static_cast<T>(rate);
+    kernels_.step[static_cast<int>(rule)](numbers, at.theta + first, gradient + first, moment(at.m, first),
+                                          moment(at.v, first), of_biases);
+  };
+  if (dX_.at) {
+    const Part units = input_units(part, parts);
+    inputs_->gradient(at.theta, n, dX_, units.first, units.end, part, gradient);
+    for (int64_t u = units.first; u < units.end; ++u) {
+      const PackedInput& unit = layout_.inputs()[static_cast<std::size_t>(u)];
+      step_over(unit.learned, unit.n_learned, rate_);
+      step_over(unit.scale, unit.n_scale, scale_rate_);
+    }
+  }
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const Packed& place = layout_[l];
+    StepArgs<T> of_weights = step;
+    of_weights.learning_rate *= static_cast<T>(layers_[l].rate);
     Gradient<T> weights = gradient_call(l, n, part, parts, gradient);
     weights.W = at.theta + place.W;
     weights.m = moment(at.m, place.W);
     weights.v = moment(at.v, place.W);
-    weights.step = &step;
+    weights.step = &of_weights;
     weights.squares = squares;
     if (squares) squares += panels<T>(layers_[l].n_in) * panels<T>(layers_[l].n_out);
     products(l).descend[static_cast<int>(rule)](weights);
@@ -239,8 +290,7 @@ void Network<T>::descend(Rule rule, const StepArgs<T>& step, int64_t n, int part
     const int64_t b = place.b + biases.first * panel<T>;
     const Panels<const T> dZ{values_[l].dZ.at + biases.first * stride_, stride_};
     kernels_.column_sums(n, biases.n(), dZ, gradient + b);
-    kernels_.step[static_cast<int>(rule)](biases.n() * panel<T>, at.theta + b, gradient + b, moment(at.m, b),
-                                          moment(at.v, b), of_biases);
+    step_over(b, biases.n() * panel<T>, layers_[l].bias_rate);
   }
 }
 

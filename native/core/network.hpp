@@ -7,18 +7,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/buffer.hpp"
+#include "core/inputs.hpp"
 #include "core/layout.hpp"
 
 namespace fallline {
 
-// Rows of the data, in the order in which they are visited: row r is order[r], or r itself where order is null.
+// Rows of the data, in the order in which they are visited: row r is order[r], or r itself where order is null. Each
+// has its weight; null where nothing is measured.
 template <class T>
 struct Visit {
   const Data<T>* data;
   const int64_t* order;
+  const T* weight;
 
   int64_t row(int64_t r) const { return order ? order[r] : r; }
 };
@@ -49,23 +53,26 @@ class Network {
 
   // Buffers for up to `capacity` rows at a time, worked off by up to `threads` threads. Neurons are dropped only where
   // this trains. A network that predicts needs no loss.
-  Network(const std::vector<Layer>& layers, int64_t capacity, Use use, int threads, const Loss& loss = {},
-          int64_t n_targets = 0, bool bf16 = false);
+  Network(const Shape& shape, int64_t capacity, Use use, int threads, const Loss& loss = {}, int64_t n_targets = 0,
+          bool bf16 = false);
 
   const Layout<T>& layout() const { return layout_; }
 
-  // Copies n rows of the data, from visit `from` on, to rows `first`, `first` + 1, ...; whether all of X is finite.
+  // Copies n rows of the data, from visit `from` on, to rows `first`, `first` + 1, ...; whether all of X is finite, and
+  // its codes are some.
   bool take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n);
+  // Their shares of the batch: each one's weight times `per_weight`.
+  void weigh(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, double per_weight);
   // Those rows forward. Dropout masks are drawn for rows `of_batch`, `of_batch` + 1, ... of the batch.
   void forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key = {},
                int64_t of_batch = 0);
-  // Their losses, and dZ of the last layer where this trains; a row's share is its weight times `per_weight`.
-  void loss(int64_t first, int64_t n, double per_weight, int thread);
-  // dZ of the layers before.
+  // Their losses, and dZ of the last layer where this trains.
+  void loss(int64_t first, int64_t n, int thread);
+  // dZ of the layers before, and dX for the inputs.
   void back(const T* parameters, int64_t first, int64_t n, int thread);
 
   // This thread's part of the gradient of rows 0 to n, packed.
-  void gradient(int64_t n, int part, int parts, T* gradient);
+  void gradient(const T* parameters, int64_t n, int part, int parts, T* gradient);
   // This thread's part of the step against that gradient; `gradient` is room that may be written to, and afterwards has
   // that of the biases. `squares`, which may be null, has `n_squares` numbers, zero at first, and gets the sums of
   // squares of the weights' gradient.
@@ -87,8 +94,11 @@ class Network {
   void draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch);
   const Products<T>& products(std::size_t l) const;
   Gradient<T> gradient_call(std::size_t l, int64_t n, int part, int parts, T* gradient);
+  Part input_units(int part, int parts) const;
 
   const std::vector<Layer> layers_;
+  const int64_t n_in_;              // columns of X
+  const double rate_, scale_rate_;  // of the inputs
   const Layout<T> layout_;
   const Kernels<T>& kernels_;
   const bool bf16_;
@@ -97,9 +107,10 @@ class Network {
   const Loss loss_;
   const int64_t n_targets_;
   std::vector<Buffer<T>> rooms_;
-  Panels<T> X_;
+  std::optional<InputStage<T>> inputs_;
+  Panels<T> X_, dX_;  // dX_.at is null where there are no inputs to learn
   std::vector<Values> values_;
-  Buffer<T> Y_, weight_, share_, losses_;
+  Buffer<T> Y_, share_, losses_;
   Buffer<double> exact_share_;
   Buffer<T> quantiles_;
   std::vector<Buffer<T>> scratch_;  // for each thread

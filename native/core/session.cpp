@@ -31,7 +31,7 @@ Clock::time_point after(Clock::time_point moment, double seconds) {
 }
 
 double operations(const Plan& plan) {
-  return 6.0 * static_cast<double>(plan.batch_size) * static_cast<double>(n_parameters(plan.layers));
+  return 6.0 * static_cast<double>(plan.batch_size) * static_cast<double>(n_parameters(plan));
 }
 
 }  // namespace
@@ -48,7 +48,7 @@ struct Session<T>::State {
         order(p.shuffle ? d.n : 0) {
     const int worth = static_cast<int>(std::min(1024.0, std::max(1.0, operations(plan) / least_worth)));
     const auto n_starts = static_cast<int>(std::min<std::size_t>(plan.starts.size(), 1024));
-    apart = n_starts > 1 && plan.batch_size <= piece_rows(plan.layers) && (n_starts >= threads || worth < threads);
+    apart = n_starts > 1 && plan.batch_size <= piece_rows(plan) && (n_starts >= threads || worth < threads);
     threads = std::min(threads, apart ? n_starts : worth);
     pace = Pace(threads, operations(plan) >= clearly_worth * threads);
     for (int t = 0; t < (apart ? threads : 1); ++t)
@@ -67,16 +67,17 @@ struct Session<T>::State {
     const int64_t bytes = layout.packed_size() * static_cast<int64_t>(sizeof(T)) * (1 + n_moments);
     round.reserve(longest_round);
     steps_in_round = bytes <= near ? longest_round : 1;
-    uniform = std::all_of(data.weight, data.weight + data.n, [](T weight) { return weight == T(1); });
+    const int64_t n_weights = data.weight_stride > 0 ? data.n * static_cast<int64_t>(plan.starts.size()) : data.n;
+    uniform = std::all_of(data.weight, data.weight + n_weights, [](T weight) { return weight == T(1); });
   }
 
   Slice run(std::span<const double> factors, double seconds) {
     deadline = after(Clock::now(), seconds);
     slice = {};
-    for (auto* each : {&slice.loss_sum, &slice.gradient_norm}) each->reserve(starts.size());
+    for (auto* each : {&slice.loss_sum, &slice.weight_sum, &slice.gradient_norm}) each->reserve(starts.size());
     slice.diverged_step.reserve(starts.size());
     rates = factors;
-    for (StartState<T>& state : starts) state.loss_sum = 0;
+    for (StartState<T>& state : starts) state.loss_sum = state.weight_sum = 0;
     if (!rates.empty()) {
       if (apart)
         run_apart();
@@ -85,6 +86,7 @@ struct Session<T>::State {
     }
     for (const StartState<T>& state : starts) {
       slice.loss_sum.push_back(state.loss_sum);
+      slice.weight_sum.push_back(state.weight_sum);
       slice.gradient_norm.push_back(state.gradient_norm);
       slice.diverged_step.push_back(state.diverged_step);
     }
@@ -132,7 +134,6 @@ struct Session<T>::State {
         begin(*steppers[0], start, batch);
         return under_way = true;
       }
-      slice.weight_sum += batch.weight_sum;
       ++step;
       start = 0;
       if (++slice.n_steps == n_rates()) return false;
@@ -153,7 +154,6 @@ struct Session<T>::State {
             stepper.advance(alone, 0);
           }
         team.barrier.wait([&] {
-          for (const Batch& one : round) slice.weight_sum += one.weight_sum;
           slice.n_steps += static_cast<int64_t>(round.size());
           step += static_cast<int64_t>(round.size());
           goes_on = Clock::now() < deadline && set_round();
@@ -179,8 +179,16 @@ struct Session<T>::State {
   void begin(Stepper<T>& stepper, std::size_t k, const Batch& one) {
     const double factor = rates[static_cast<std::size_t>(slice.n_steps + one.step - step)];
     const Start& settings = plan.starts[k];
-    stepper.begin(&starts[k], settings.number, {&data, plan.shuffle ? order.data() : nullptr}, one,
+    const Visit<T> visit{&data, plan.shuffle ? order.data() : nullptr, data.weights_of(k)};
+    stepper.begin(&starts[k], settings.number, visit, one, weight_of(visit, one),
                   step_args<T>(plan, settings, factor, one.step));
+  }
+
+  double weight_of(const Visit<T>& visit, const Batch& one) const {
+    if (uniform) return static_cast<double>(one.n);
+    double sum = 0;
+    for (int64_t r = one.first; r < one.first + one.n; ++r) sum += static_cast<double>(visit.weight[visit.row(r)]);
+    return sum;
   }
 
   void set_batch(int64_t at) {
@@ -190,11 +198,7 @@ struct Session<T>::State {
       ordered_epoch = epoch;
     }
     const int64_t first = place * plan.batch_size, n = std::min(plan.batch_size, data.n - first);
-    batch = {at, first, n, static_cast<double>(n), place + 1 == steps_per_epoch};
-    if (uniform) return;
-    batch.weight_sum = 0;
-    for (int64_t r = first; r < first + n; ++r)
-      batch.weight_sum += static_cast<double>(data.weight[plan.shuffle ? order[r] : r]);
+    batch = {at, first, n, place + 1 == steps_per_epoch};
   }
 
   int64_t n_rates() const { return static_cast<int64_t>(rates.size()); }

@@ -20,9 +20,7 @@ void part_of(int64_t offset, int64_t n, int thread, int threads, Use use) {
 
 }  // namespace
 
-int64_t piece_rows(const std::vector<Layer>& layers) {
-  return std::clamp<int64_t>(2'000'000'000 / n_parameters(layers), 256, 1024);
-}
+int64_t piece_rows(const Shape& shape) { return std::clamp<int64_t>(2'000'000'000 / n_parameters(shape), 256, 1024); }
 
 template <class T>
 StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64_t step) {
@@ -50,8 +48,8 @@ template <class T>
 Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, int threads)
     : plan_(plan),
       kernels_(kernels<T>()),
-      piece_rows_(fallline::piece_rows(plan.layers)),
-      network_(plan.layers, std::min(longest_batch, piece_rows_), Network<T>::Use::train, threads, plan.loss, n_targets,
+      piece_rows_(fallline::piece_rows(plan)),
+      network_(plan, std::min(longest_batch, piece_rows_), Network<T>::Use::train, threads, plan.loss, n_targets,
                plan.bf16),
       gradient_(network_.layout().packed_size(), Buffer<T>::uninitialized),  // written before it is read, if at all
       total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
@@ -64,11 +62,12 @@ Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, 
 
 template <class T>
 void Stepper<T>::begin(StartState<T>* state, int64_t start_number, const Visit<T>& visit, const Batch& batch,
-                       const StepArgs<T>& args) {
+                       double weight_sum, const StepArgs<T>& args) {
   state_ = state;
   key_ = {plan_.seed, batch.step, start_number};
   visit_ = visit;
   batch_ = batch;
+  weight_sum_ = weight_sum;
   args_ = args;
   row_ = 0;
   piece_ = std::min(piece_rows_, batch.n);
@@ -90,25 +89,29 @@ void Stepper<T>::rows(Team& team, int thread) {
   const Part part(piece_, thread, team.threads);
   if (part.n() > 0) {
     const T* theta = state_->theta.data();
-    if (!holds_rows_) network_.take(visit_, batch_.first + row_ + part.first, part.first, part.n());
+    const int64_t from = batch_.first + row_ + part.first;
+    if (!holds_rows_) network_.take(visit_, from, part.first, part.n());
+    network_.weigh(visit_, from, part.first, part.n(), weight_sum_ > 0 ? 1 / weight_sum_ : 0);
     network_.forward(theta, part.first, part.n(), thread, key_, row_ + part.first);
-    network_.loss(part.first, part.n(), batch_.weight_sum > 0 ? 1 / batch_.weight_sum : 0, thread);
+    network_.loss(part.first, part.n(), thread);
     network_.back(theta, part.first, part.n(), thread);
   }
   team.barrier.wait([&] {
     loss_ += network_.loss_sum(piece_);
     if (!is_last()) return;
-    if (!std::isfinite(loss_))
+    if (!std::isfinite(loss_)) {
       state_->diverged_step = batch_.step;
-    else
-      state_->loss_sum += batch_.weight_sum * loss_;
+    } else {
+      state_->loss_sum += weight_sum_ * loss_;
+      state_->weight_sum += weight_sum_;
+    }
   });
 }
 
 // The piece's gradient; after the last piece, the batch's.
 template <class T>
 void Stepper<T>::sum_gradient(Team& team, int thread) {
-  network_.gradient(piece_, thread, team.threads, gradient_.data());
+  network_.gradient(state_->theta.data(), piece_, thread, team.threads, gradient_.data());
   team.barrier.wait();
   if (is_whole()) return;
   const bool first = row_ == 0, last = is_last();
@@ -144,7 +147,8 @@ void Stepper<T>::update(int thread, int threads) {
   StepArgs<T> of_biases = of_weights;
   of_biases.shrink = 1;
   const Parameters<T> to = state_->parameters();
-  const auto step = [&](const StepArgs<T>& args) {
+  const auto step = [&](StepArgs<T> args, double rate) {
+    args.learning_rate *= static_cast<T>(rate);
     return [&, args](int64_t at, int64_t n) {
       T* g = gradient_.data() + at;
       if (scale_ != 1)
@@ -153,9 +157,14 @@ void Stepper<T>::update(int thread, int threads) {
                                                        to.v ? to.v + at : nullptr, args);
     };
   };
-  for (const Packed& place : layout().all()) {
-    part_of<T>(place.W, place.n_weights, thread, threads, step(of_weights));
-    part_of<T>(place.b, place.n_bias, thread, threads, step(of_biases));
+  for (const PackedInput& unit : layout().inputs()) {
+    part_of<T>(unit.learned, unit.n_learned, thread, threads, step(of_biases, plan_.inputs.rate));
+    part_of<T>(unit.scale, unit.n_scale, thread, threads, step(of_biases, plan_.inputs.scale_rate));
+  }
+  for (std::size_t l = 0; l < plan_.layers.size(); ++l) {
+    const Packed& place = layout()[l];
+    part_of<T>(place.W, place.n_weights, thread, threads, step(of_weights, plan_.layers[l].rate));
+    part_of<T>(place.b, place.n_bias, thread, threads, step(of_biases, plan_.layers[l].bias_rate));
   }
 }
 
@@ -179,6 +188,9 @@ void Stepper<T>::advance(Team& team, int thread) {
       team.barrier.wait([&] {
         for (const Packed& place : layout().all())
           squares_[0] += kernels_.sum_of_squares(place.n_bias, gradient_.data() + place.b);
+        for (const PackedInput& unit : layout().inputs())
+          squares_[0] += kernels_.sum_of_squares(unit.n_learned, gradient_.data() + unit.learned) +
+                         kernels_.sum_of_squares(unit.n_scale, gradient_.data() + unit.scale);
         state_->gradient_norm = length();
       });
     return;

@@ -10,7 +10,7 @@ namespace fallline {
 
 // Rows in a piece of a batch: fixed for a network, so that its sums are. As many as can be worked off without keeping
 // the loop waiting, but enough to keep the kernels busy.
-int64_t piece_rows(const std::vector<Layer>& layers);
+int64_t piece_rows(const Shape& shape);
 
 // A start's parameters and moments, packed, and what became of it.
 template <class T>
@@ -18,6 +18,7 @@ struct StartState {
   Buffer<T> theta, m, v;
   int64_t diverged_step = -1;  // none
   double loss_sum = 0;         // of a slice, each step's loss times its batch's weight
+  double weight_sum = 0;       // and the batches' weights
   double gradient_norm;        // in the last step of an epoch
 
   Parameters<T> parameters() { return {theta.data(), m.size() ? m.data() : nullptr, v.size() ? v.data() : nullptr}; }
@@ -27,7 +28,6 @@ struct StartState {
 struct Batch {
   int64_t step;
   int64_t first, n;  // visits of the data
-  double weight_sum;
   bool ends_epoch;
 };
 
@@ -45,7 +45,7 @@ class Stepper {
   const Layout<T>& layout() const { return network_.layout(); }
 
   // By one thread, before the pieces of a step: what they are for.
-  void begin(StartState<T>* state, int64_t start_number, const Visit<T>& visit, const Batch& batch,
+  void begin(StartState<T>* state, int64_t start_number, const Visit<T>& visit, const Batch& batch, double weight_sum,
              const StepArgs<T>& args);
   // By all threads of the team: the next piece and, after the last one, the update. Nothing moves where the loss is not
   // finite.
@@ -81,6 +81,7 @@ class Stepper {
   DropoutKey key_{};
   Visit<T> visit_{};
   Batch batch_{};
+  double weight_sum_ = 0;  // of the batch
   StepArgs<T> args_{};
   int64_t row_ = 0, piece_ = 0;  // where in the batch the piece begins, and its rows
   int64_t held_step_ = -1;       // whose batch the network holds, if it holds one whole

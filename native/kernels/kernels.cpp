@@ -18,6 +18,7 @@ namespace {
 #include "kernels/dropout.inl.hpp"
 #include "kernels/losses.inl.hpp"
 #include "kernels/peak.inl.hpp"
+#include "kernels/periodic.inl.hpp"
 #include "kernels/steps.inl.hpp"
 #include "kernels/tiles.inl.hpp"
 // these are made of tiles
@@ -48,6 +49,8 @@ constexpr Kernels<T> table() {
       .penalize = penalize<T>,
       .sum_of_squares = sum_of_squares<T>,
       .dropout_mask = dropout_mask<T>,
+      .periodic = periodic<T>,
+      .periodic_gradient = periodic_gradient<T>,
       .step = {step<T, Sgd>, step<T, Momentum>, step<T, Nesterov>, step<T, RmsProp>, step<T, AdamRule>},
       .multiply_add = multiply_add<T>,
   };

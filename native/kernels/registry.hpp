@@ -144,6 +144,23 @@ struct MaskRows {
   int64_t m_panel;
 };
 
+// A column of n numbers as n_out periodic functions: e = cos(2 pi (x w + p)) M + c.
+template <class T>
+struct Periodic {
+  int64_t n, frequencies, n_out;
+  const T *x, *w, *p, *M, *c;  // (n,), (frequencies,) twice, (frequencies, n_out), (n_out,)
+  T* e;                        // (n_out, n), rows `stride` apart
+  int64_t stride;
+};
+
+// The gradient of its parameters, where e holds de.
+template <class T>
+struct PeriodicGradient {
+  Periodic<T> column;
+  T *dw, *dp, *dM, *dc;
+  T* waves;  // room for n numbers
+};
+
 template <class T>
 struct Kernels {
   const char* instruction_set;
@@ -166,6 +183,8 @@ struct Kernels {
   void (*penalize)(int64_t n, const T* W, T l1, T l2, T* dW);
   double (*sum_of_squares)(int64_t n, const T* x);
   void (*dropout_mask)(const MaskRows<T>&);
+  void (*periodic)(const Periodic<T>&);
+  void (*periodic_gradient)(const PeriodicGradient<T>&);
   // theta, g, and moments m, v where the rule has them, all of n numbers
   void (*step[n_rules])(int64_t n, T* theta, const T* g, T* m, T* v, const StepArgs<T>&);
   // Some millions of fused multiply-adds on registers alone; gives how many operations it was. `sink`: one panel.

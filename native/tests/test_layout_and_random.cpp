@@ -27,7 +27,7 @@ TEST_BOTH(layout_goes_there_and_back) {
     std::size_t place = 0;  // in the flat block
     bool right = true;
     for (std::size_t l = 0; l < layers.size(); ++l) {
-      const auto [n_in, n_out, activation, dropout] = layers[l];
+      const int64_t n_in = layers[l].n_in, n_out = layers[l].n_out;
       right &= layout[l].W % N == 0 && layout[l].b % N == 0 && layout[l].n_bias % N == 0;
       right &= layout[l].turned == (n_out <= N / 4);
       const int64_t n_rows = layout[l].turned ? n_out : n_in, n_columns = layout[l].turned ? n_in : n_out;

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
         ParameterError,
         PrecisionWarning,
     )
+    from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener
     from fallline.minimization import LineSearch, minimize
     from fallline.model import Model, load
     from fallline.network import Network
     from fallline.optimizers import SGD, Adam, AdamW, RMSprop
+    from fallline.rates import Rates
     from fallline.run import Run
 
 __version__ = "0.1.0"
@@ -38,6 +40,7 @@ _HOME = {
     "FalllineError": "errors",
     "Gradient": "backpropagation",
     "History": "listeners",
+    "Inputs": "inputs",
     "LineSearch": "minimization",
     "Listener": "listeners",
     "Model": "model",
@@ -46,6 +49,7 @@ _HOME = {
     "ParameterError": "errors",
     "PrecisionWarning": "errors",
     "RMSprop": "optimizers",
+    "Rates": "rates",
     "Run": "run",
     "SGD": "optimizers",
     "descend": "descent",

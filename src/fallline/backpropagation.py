@@ -87,6 +87,6 @@ def gradient(
     record = as_loss(loss, net.output)
     data = Data.of(net, record, X, y, sample_weight)
     start = Start(l1=PARAMS["l1"].check(l1), l2=PARAMS["l2"].check(l2))
-    plan = Plan(net.layers, record, SGD(), batch_size=len(data.X), starts=(start,))
+    plan = Plan(net.shape, record, SGD(), batch_size=len(data.X), starts=(start,))
     value, block = as_engine(engine, threads).gradient(plan, net.parameters, data)
-    return Gradient(value, block, *views(net.layers, block))
+    return Gradient(value, block, *views(net.shape, block))

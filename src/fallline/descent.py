@@ -22,6 +22,7 @@ from fallline.metrics import Metric, as_metrics, measure
 from fallline.network import Network
 from fallline.optimizers import PerStart, StepRule, as_rule
 from fallline.params import PARAMS
+from fallline.rates import EQUAL_RATES, Rates
 from fallline.run import Run, Snapshot
 from fallline.schedules import Schedule, as_schedule
 from fallline.starts import as_starts
@@ -56,6 +57,7 @@ def descend(
     engine: Engine | str = "native",
     threads: int | str | None = None,
     precision: str | None = None,
+    rates: Rates = EQUAL_RATES,
 ) -> Run:
     """Gradient descent from one or several random starts.
 
@@ -78,7 +80,8 @@ def descend(
     epochs : int, default 100
         Times that every row is visited.
     validation : (X, y) or (X, y, sample_weight), optional
-        Rows to measure on after each epoch.
+        Rows to measure on after each epoch. With weights of shape `(starts, n)` each start is measured on the rows to
+        which it gives any.
     metrics : str, sequence of str or mapping of str to callable, default ()
         Measured on the validation rows: "accuracy", "rmse", "mae", "r2", or your own; see `fallline.metrics`.
     starts : int, default 1
@@ -86,8 +89,9 @@ def descend(
         A start's number, from 0, chooses its dropout masks.
     seed : int, default 0
         Of the row orders and the dropout masks. The same seed gives the same path.
-    sample_weight : array of shape (n,), optional
-        Weight of each row; the loss of a batch is the weighted mean over its rows.
+    sample_weight : array of shape (n,) or (starts, n), optional
+        Weight of each row, for all starts or for each; the loss of a batch is the weighted mean over its rows. A start
+        learns nothing from a row of weight 0: so folds, or bootstrap samples, are trained in one descent.
     l1, l2 : float or sequence of float, default 0
         Penalties `l1 * sum |W| + l2 / 2 * sum W^2` over all weights, of all starts or of each; the losses reported
         leave them out.
@@ -111,6 +115,8 @@ def descend(
         "bf16": the matrix products of layers with five outputs or more round their operands to 8 binary digits, and
         sum up in float32; weights, losses and steps stay float32. Faster on processors with AVX-512 BF16, not used on
         others. None means the network's own numbers throughout.
+    rates : Rates, default all 1
+        What the learning rate is multiplied by for each part of the network; see `fallline.rates`.
 
     Returns
     -------
@@ -154,20 +160,21 @@ def descend(
     networks, settings = as_starts(net, rule, starts, l1, l2)
     net = networks[0]
     record = as_loss(loss, net.output)
-    data = Data.of(net, record, X, y, sample_weight)
+    data = Data.of(net, record, X, y, sample_weight, len(networks))
     n = len(data.X)
     size = n if batch_size is None else min(PARAMS["batch_size"].check(batch_size), n)
     plan = Plan(
-        layers=net.layers,
+        shape=net.shape,
         loss=record,
         optimizer=rule,
         batch_size=size,
         shuffle=shuffle and size < n,
         seed=PARAMS["seed"].check(seed),
         starts=settings,
-        dropout=_dropout_rates(dropout, len(net.layers) - 1),
+        dropout=_dropout_rates(dropout, len(net.shape.layers) - 1),
         clip_norm=PARAMS["clip_norm"].check(clip_norm) or 0.0,
         bf16=PARAMS["precision"].check(precision) == "bf16",
+        rates=rates,
     )
     epsilon, least = getattr(rule, "epsilon", 1.0), float(np.finfo(net.dtype).tiny)
     if epsilon < least:
@@ -178,7 +185,7 @@ def descend(
         raise ParameterError(f"keep is {keep!r}; it must be 'best' or 'last'")
     if isinstance(epochs, str):  # "auto" is for recipes, which see the rows
         raise ParameterError(f"epochs is {epochs!r}; it must be a whole number, 1 or more")
-    held_back = None if validation is None else _held_back(net, record, validation)
+    held_back = None if validation is None else _held_back(net, record, validation, len(networks))
     if metrics and held_back is None:
         raise ParameterError("metrics are measured on validation rows; set validation=(X, y)")
     return _Descent(
@@ -195,13 +202,18 @@ def descend(
     ).run()
 
 
-def _held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike]) -> Data:
+def _held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike], n_starts: int) -> list[Data]:
+    """Rows to measure each start on."""
     if not isinstance(validation, Sequence) or len(validation) not in (2, 3):
         raise ParameterError("validation must be (X, y) or (X, y, sample_weight)")
     try:
-        return Data.of(net, loss, *validation)
+        weight = validation[2] if len(validation) == 3 else None
+        rows = Data.of(net, loss, validation[0], validation[1], weight, n_starts)
     except DataError as error:
         raise DataError(f"validation: {error}") from None
+    if rows.weight.ndim == 1:
+        return [rows] * n_starts
+    return [rows.of_start(k).rows(rows.weight[k] > 0) for k in range(n_starts)]
 
 
 def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[float, ...]:
@@ -214,10 +226,7 @@ def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[flo
 def _parts(rows: Data, n_parameters: int) -> list[tuple[Data, float]]:
     """Rows to measure on in parts of at most some 0.5 GFLOP, so that Ctrl-C need not wait; and each part's weight."""
     size = max(1024, 250_000_000 // n_parameters)
-    parts = [
-        Data(*(array[first : first + size] for array in (rows.X, rows.Y, rows.weight)))
-        for first in range(0, len(rows.X), size)
-    ]
+    parts = [rows.rows(slice(first, first + size)) for first in range(0, len(rows.X), size)]
     return [(part, float(part.weight.sum(dtype=np.float64))) for part in parts]
 
 
@@ -231,7 +240,7 @@ class _Descent:
         data: Data,
         schedule: Schedule,
         epochs: int,
-        validation: Data | None,
+        validation: list[Data] | None,
         metrics: dict[str, Metric],
         keep: str,
         callbacks: Sequence[Listener],
@@ -243,7 +252,7 @@ class _Descent:
         self.numbers = np.arange(len(networks))  # of the starts
         self.learning_rates = np.array([start.learning_rate for start in plan.starts])
         self.ahead, self.ahead_from = np.empty(0), 0  # the schedule's factors of the steps from some step on
-        self.parts = [] if validation is None else _parts(validation, len(networks[0].parameters))
+        self.parts = {id(rows): _parts(rows, len(networks[0].parameters)) for rows in validation or ()}
         self.history = History()
         self.heard = heard([self.history, *callbacks])
         self.steps_per_epoch = math.ceil(len(data.X) / plan.batch_size)
@@ -278,7 +287,7 @@ class _Descent:
         """Steps to the end of an epoch, then its rows; "finished", or why the descent must end."""
         step, end = (epoch - 1) * self.steps_per_epoch, epoch * self.steps_per_epoch
         factors = self._factors(step, end)
-        loss_sum, weight_sum, stop = np.zeros(len(self.networks)), 0.0, False
+        loss_sum, weight_sum, stop = np.zeros(len(self.networks)), np.zeros(len(self.networks)), False
         while step < end:
             done = session.run(factors[step - end :], SLICE_SECONDS)
             step += done.n_steps
@@ -287,7 +296,7 @@ class _Descent:
             self.diverged = done.diverged_step
             good = self.diverged < 0
             n_good = np.count_nonzero(good)
-            loss = loss_sum / weight_sum if weight_sum > 0 else np.full_like(loss_sum, np.nan)
+            loss = np.divide(loss_sum, weight_sum, out=np.full_like(loss_sum, np.nan), where=weight_sum > 0)
             if n_good < len(good):
                 loss[~good] = np.nan
             if not n_good:
@@ -350,7 +359,7 @@ class _Descent:
             return {}
         measured = {name: np.full(len(parameters), np.nan) for name in ("validation_loss", *self.metrics)}
         for k in np.flatnonzero(good).tolist():
-            found = self._scores(parameters[k], self.validation)
+            found = self._scores(parameters[k], self.validation[k])
             if found is None:
                 return None
             for name, score in found.items():
@@ -360,16 +369,16 @@ class _Descent:
     def _scores(self, theta: Array, rows: Data) -> dict[str, float] | None:
         """Validation loss and metrics of one start, worked off in parts so that Ctrl-C need not wait."""
         loss_sum, weight_sum, outputs = 0.0, 0.0, []
-        for part, weight in self.parts:
+        for part, weight in self.parts[id(rows)]:
             if self.interrupted.is_set():
                 return None
             loss_sum += weight * self.engine.loss(self.plan, theta, part) if weight > 0 else 0.0
             weight_sum += weight
             if self.metrics:
-                outputs.append(self.engine.predict(self.plan.layers, theta, part.X))
+                outputs.append(self.engine.predict(self.plan.shape, theta, part.X))
         scores = {"validation_loss": loss_sum / weight_sum}
         if self.metrics:
-            A = self.plan.loss.predictions(np.concatenate(outputs), self.plan.layers[-1].activation)
+            A = self.plan.loss.predictions(np.concatenate(outputs), self.plan.shape.layers[-1].activation)
             with np.errstate(over="ignore", invalid="ignore"):  # of a network that is about to diverge
                 scores |= {name: measure(metric, A, rows.Y, rows.weight) for name, metric in self.metrics.items()}
         return scores
@@ -416,10 +425,10 @@ class _Descent:
 
         No more rows than can be measured in a moment, evenly spread: this is how a descent ends that was not to.
         """
-        rows = self.validation or self.data
+        rows = self.validation[k] if self.validation else self.data.of_start(k)
         start = self.networks[k].parameters
         n_parts = max(1, len(rows.X) * len(start) * len(self.networks) // 250_000_000)  # some 0.5 GFLOP in all
-        sample = Data(rows.X[::n_parts].copy(), rows.Y[::n_parts].copy(), rows.weight[::n_parts].copy())
+        sample = rows.rows(np.arange(0, len(rows.X), n_parts))
         later = [some for some in (self.best, self.latest) if some.step[k] > 0]
         found = {0: start} | {int(some.step[k]): some.parameters[k] for some in later}
         if len(found) == 1:

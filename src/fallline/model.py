@@ -180,7 +180,7 @@ class Model:
                 encoded = self.encoder.encode_inputs(rows[block] if rows.ndim else rows)
             self._check_finite(encoded, first)
             A[block] = self._engine.predict(
-                network.layers, network.parameters, encoded.astype(network.dtype, copy=False)
+                network.shape, network.parameters, encoded.astype(network.dtype, copy=False)
             )
         finite = np.isfinite(A).all(axis=1)
         if not finite.all():

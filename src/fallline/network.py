@@ -18,7 +18,9 @@ import numpy.typing as npt
 from fallline import _core, activations
 from fallline.activations import Activation
 from fallline.errors import DataError, ParameterError, did_you_mean
+from fallline.inputs import Inputs
 from fallline.params import PARAMS
+from fallline.rates import EQUAL_RATES, Rates
 from fallline.threads import available
 
 Array = npt.NDArray[Any]
@@ -39,6 +41,32 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """A network without its numbers.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    inputs : Inputs or None
+        What stands before the first layer.
+    """
+
+    layers: tuple[Layer, ...]
+    inputs: Inputs | None = None
+
+    @property
+    def n_in(self) -> int:
+        """Columns of X."""
+        return self.layers[0].n_in if self.inputs is None else self.inputs.n_in
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers in all that is learned, P."""
+        before = 0 if self.inputs is None else self.inputs.n_parameters
+        return before + sum(layer.n_parameters for layer in self.layers)
+
+
+@dataclass(frozen=True)
 class LayerValues:
     """What a forward pass computed: `Z[l]` and `A[l]` of every layer, each of shape `(n, n_out_l)`."""
 
@@ -46,12 +74,12 @@ class LayerValues:
     A: list[Array]
 
 
-def views(layers: Sequence[Layer], block: Array) -> tuple[list[Array], list[Array]]:
+def views(shape: Shape, block: Array) -> tuple[list[Array], list[Array]]:
     """`W[l]` and `b[l]` of every layer as views into one flat block: W row by row, then b, layer after layer.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    shape : Shape
     block : array of shape (P,)
         Parameters, or anything that goes with them: a gradient, a moment.
 
@@ -60,8 +88,8 @@ def views(layers: Sequence[Layer], block: Array) -> tuple[list[Array], list[Arra
     W : list of arrays of shape (n_in_l, n_out_l)
     b : list of arrays of shape (n_out_l,)
     """
-    W, b, at = [], [], 0
-    for layer in layers:
+    W, b, at = [], [], 0 if shape.inputs is None else shape.inputs.n_parameters
+    for layer in shape.layers:
         n_weights = layer.n_in * layer.n_out
         W.append(block[at : at + n_weights].reshape(layer.n_in, layer.n_out))
         b.append(block[at + n_weights : at + layer.n_parameters])
@@ -77,29 +105,46 @@ def check_core() -> None:
         raise ParameterError(str(error)) from None
 
 
-def core_layers(layers: Sequence[Layer], dropout: Sequence[float] = ()) -> list[tuple[int, int, str, float]]:
-    """Layers as the compiled core takes them: sizes, activation, share of neurons dropped."""
-    rates = [*dropout, 0.0] if dropout else [0.0] * len(layers)
-    return [(layer.n_in, layer.n_out, layer.activation.name, rate) for layer, rate in zip(layers, rates, strict=True)]
+def core_shape(shape: Shape, dropout: Sequence[float] = (), rates: Rates = EQUAL_RATES) -> dict[str, Any]:
+    """A shape as the compiled core takes it, with what a step needs to know of each layer."""
+    dropped = [*(dropout or (0.0,) * (len(shape.layers) - 1)), 0.0]
+    before = shape.inputs
+    return {
+        "layers": [
+            (layer.n_in, layer.n_out, layer.activation.name, share, rates.weights(layer.n_in), rates.bias)
+            for layer, share in zip(shape.layers, dropped, strict=True)
+        ],
+        "inputs": (0, 0, 0, 1, [], 1.0, 1.0)
+        if before is None
+        else (
+            before.embedded,
+            before.plain,
+            before.frequencies,
+            before.size,
+            list(before.tables),
+            rates.embedding,
+            rates.scale,
+        ),
+    }
 
 
-def predictor(layers: Sequence[Layer], dtype: np.dtype[Any]) -> Callable[[Array, Array, Array, int], bool]:
-    """The forward pass of some layers in the compiled core.
+def predictor(shape: Shape, dtype: np.dtype[Any]) -> Callable[[Array, Array, Array, int], bool]:
+    """The forward pass of a network in the compiled core.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    shape : Shape
     dtype : dtype
 
     Returns
     -------
     callable
         `(parameters, X, out, threads) -> bool` with arrays of shapes `(P,)`, `(n, n_in)` and `(n, n_out)`. False: X has
-        another dtype, order or shape, and nothing was done; or it holds a number that is not finite.
+        another dtype, order or shape, and nothing was done; or it holds a number that is not finite, or no code.
     """
     check_core()
     made = _core.PredictorFloat32 if dtype == np.float32 else _core.PredictorFloat64
-    return made(core_layers(layers)).__call__  # bound once: it is called for single rows
+    return made(**core_shape(shape)).__call__  # bound once: it is called for single rows
 
 
 class Views(Sequence[Array]):
@@ -127,7 +172,8 @@ class Network:
     Parameters
     ----------
     layer_sizes : sequence of int
-        Neurons from the inputs to the outputs, for example `[784, 30, 10]`; two numbers mean no hidden layer.
+        Neurons from the inputs to the outputs, for example `[784, 30, 10]`; two numbers mean no hidden layer. The first
+        is the number of columns of X.
     activation : str or sequence of str, default "relu"
         Activation of the hidden layers, or one for each; see `fallline.activations.HIDDEN`.
     output : {"identity", "sigmoid", "softmax"}, default "identity"
@@ -139,6 +185,8 @@ class Network:
     dtype : {"float32", "float64"}, default "float32"
     parameters : array of shape (P,), optional
         Take these instead of a random start.
+    inputs : Inputs, optional
+        What stands before the first layer: embeddings of numbers and of categories, and a learned scale.
 
     Attributes
     ----------
@@ -147,7 +195,8 @@ class Network:
     W, b : list of arrays
         Weights `(n_in_l, n_out_l)` and biases `(n_out_l,)` of each layer: views of `parameters`, and what is assigned
         to one of them is copied into the block.
-    layers : tuple of Layer
+    shape : Shape
+        The layers, and the inputs before them.
 
     Raises
     ------
@@ -172,8 +221,11 @@ class Network:
         seed: int = 0,
         dtype: npt.DTypeLike = "float32",
         parameters: npt.ArrayLike | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         sizes = _checked_sizes(layer_sizes)
+        if inputs is not None and inputs.n_in != sizes[0]:
+            raise ParameterError(f"layer_sizes begins with {sizes[0]}, but inputs has {inputs.n_in} columns")
         n_hidden = len(sizes) - 2
         if not isinstance(activation, Sequence):
             raise ParameterError(f"activation is {activation!r}; choose from {', '.join(sorted(activations.HIDDEN))}")
@@ -190,18 +242,25 @@ class Network:
         self.activation, self.output, self.start = names, output, start
         self.seed = PARAMS["seed"].check(seed)
         records = [activations.hidden(name) for name in names] + [activations.output(output)]
-        self.layers = tuple(Layer(*pair, record) for pair, record in zip(pairwise(sizes), records, strict=True))
-        n_parameters = sum(layer.n_parameters for layer in self.layers)
+        taken = sizes if inputs is None else (inputs.n_out, *sizes[1:])
+        layers = tuple(Layer(*pair, record) for pair, record in zip(pairwise(taken), records, strict=True))
+        self.shape = Shape(layers, inputs)
+        n_parameters = self.shape.n_parameters
         if n_parameters > 2**40:
             raise ParameterError(f"layer_sizes {list(sizes)} means {n_parameters:,} parameters, more than can be held")
         self._parameters: Array = np.empty(n_parameters, dtype=self.dtype)
-        W, b = views(self.layers, self._parameters)
+        W, b = views(self.shape, self._parameters)
         self.W, self.b = Views(W), Views(b)
         self._predict: Callable[[Array, Array, Array, int], bool] | None = None  # made when first needed
         if parameters is None:
             self._draw(0)
         else:
             self.parameters = parameters
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Those of its shape."""
+        return self.shape.layers
 
     @property
     def parameters(self) -> Array:
@@ -221,12 +280,14 @@ class Network:
     def __reduce__(self) -> tuple[type[Network], tuple[Any, ...]]:
         """Copies and pickles are made anew from the settings and the block, so that the views belong to the block."""
         settings = (self.layer_sizes, self.activation, self.output, self.start, self.seed, self.dtype.name)
-        return Network, (*settings, self.parameters.copy())
+        return Network, (*settings, self.parameters.copy(), self.shape.inputs)
 
     def _draw(self, index: int) -> None:
         """Fill the block with random start number `index` of the seed."""
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(index,))))
-        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
+        if self.shape.inputs is not None:
+            self.shape.inputs.draw(rng, self._parameters)
+        for layer, W, b in zip(self.shape.layers, self.W, self.b, strict=True):
             law = layer.activation.start if self.start == "auto" else self.start
             W[...], b[...] = STARTS[law](rng, layer.n_in, layer.n_out, layer.activation.start_gain)
 
@@ -249,6 +310,7 @@ class Network:
             self.seed,
             self.dtype,
             self.parameters if parameters is None else parameters,
+            self.shape.inputs,
         )
 
     def restart(self, index: int) -> Network:
@@ -276,9 +338,11 @@ class Network:
         DataError
             X does not have n_in columns.
         """
-        A = self.inputs(X)
+        A, before = self.checked_rows(X), self.shape.inputs
+        if before is not None:
+            A = before.forward(self._parameters, A)
         values = LayerValues([], [])
-        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
+        for layer, W, b in zip(self.shape.layers, self.W, self.b, strict=True):
             Z = A @ W + b
             A = layer.activation.value(Z)
             values.Z.append(Z)
@@ -304,18 +368,18 @@ class Network:
         """
         predict = self._predict
         if predict is None:
-            predict, self._threads = predictor(self.layers, self.dtype), available()
+            predict, self._threads = predictor(self.shape, self.dtype), available()
             self._predict = predict
         if type(X) is np.ndarray and X.ndim == 2:  # most often it is as it should be, which the core sees soonest
             A = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
             if predict(self._parameters, X, A, self._threads):
                 return A
-        X = self.inputs(X)
+        X = self.checked_rows(X)
         A = np.empty((len(X), self.layer_sizes[-1]), self.dtype)
         predict(self._parameters, X, A, self._threads)
         return A
 
-    def inputs(self, X: npt.ArrayLike) -> Array:
+    def checked_rows(self, X: npt.ArrayLike) -> Array:
         """X as this network takes it: its dtype, C order, shape `(n, n_in)`, all finite; DataError otherwise."""
         try:
             X = np.asarray(X)
@@ -332,6 +396,8 @@ class Network:
         if not np.isfinite(X).all():
             row, column = (int(i) for i in np.argwhere(~np.isfinite(X))[0])
             raise DataError(f"X has {X[row, column]} in row {row}, column {column}; inputs must be finite numbers")
+        if self.shape.inputs is not None:
+            self.shape.inputs.check(X)
         return X
 
     def __repr__(self) -> str:

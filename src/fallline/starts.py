@@ -88,7 +88,7 @@ def _alike(nets: Sequence[Network]) -> list[Network]:
     if not isinstance(nets, Sequence) or not nets or not all(isinstance(net, Network) for net in nets):
         raise ParameterError(f"net is {nets!r}; it must be a Network, or a sequence of one for each start")
     for k, net in enumerate(nets):
-        if (net.layers, net.dtype) != (nets[0].layers, nets[0].dtype):
+        if (net.shape, net.dtype) != (nets[0].shape, nets[0].dtype):
             raise ParameterError(
                 f"net[{k}] is {net!r} in {net.dtype}, but net[0] is {nets[0]!r} in {nets[0].dtype}; they must be alike"
             )

@@ -13,7 +13,7 @@ from fallline import _core
 from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
 from fallline.errors import ParameterError, PrecisionWarning
 from fallline.losses import LOSSES, Huber, Quantile
-from fallline.network import Layer, check_core, core_layers, predictor
+from fallline.network import Shape, check_core, core_shape, predictor
 from fallline.optimizers import SGD, Adam, RMSprop, StepRule
 from fallline.threads import as_threads
 
@@ -39,7 +39,7 @@ def _plan(plan: Plan, starts: tuple[Start, ...]) -> _core.Plan:
     if LOSSES.get(plan.loss.name) is not type(plan.loss):
         raise ParameterError(f"the native engine has no loss {type(plan.loss).__name__}; use engine='reference'")
     return _core.Plan(
-        layers=core_layers(plan.layers, plan.dropout),
+        **core_shape(plan.shape, plan.dropout, plan.rates),
         loss=plan.loss.name,
         delta=plan.loss.delta if isinstance(plan.loss, Huber) else 1.0,
         quantiles=list(plan.loss.quantiles) if isinstance(plan.loss, Quantile) else [],
@@ -59,7 +59,9 @@ class NativeSession(Session):
     def __init__(self, plan: Plan, parameters: Array, data: Data, threads: int) -> None:
         self._shape, self._dtype = parameters.shape, parameters.dtype
         session = _core.SessionFloat32 if parameters.dtype == np.float32 else _core.SessionFloat64
-        self._session = session(_plan(plan, plan.starts), parameters, data.X, data.Y, data.weight, threads)
+        self._session = session(
+            _plan(plan, plan.starts), parameters, data.X, data.Y, np.atleast_2d(data.weight), threads
+        )
 
     def run(self, factors: Array, seconds: float) -> Slice:
         """Steps against the gradient; see `Session.run`."""
@@ -67,7 +69,7 @@ class NativeSession(Session):
         return Slice(
             done.n_steps,
             np.asarray(done.loss_sum),
-            done.weight_sum,
+            np.asarray(done.weight_sum),
             np.asarray(done.gradient_norm),
             np.asarray(done.diverged_step),
         )
@@ -115,10 +117,10 @@ class NativeEngine(Engine):
             plan = replace(plan, bf16=False)
         return NativeSession(plan, parameters, data, self.threads)
 
-    def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
+    def predict(self, shape: Shape, parameters: Array, X: Array) -> Array:
         """Forward, in blocks of rows; see `Engine.predict`."""
-        out = np.empty((len(X), layers[-1].n_out), dtype=parameters.dtype)
-        predictor(layers, parameters.dtype)(parameters, X, out, self.threads)
+        out = np.empty((len(X), shape.layers[-1].n_out), dtype=parameters.dtype)
+        predictor(shape, parameters.dtype)(parameters, X, out, self.threads)
         return out
 
     def loss(self, plan: Plan, parameters: Array, data: Data) -> float:

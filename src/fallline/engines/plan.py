@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from fallline.errors import DataError
 from fallline.losses import Loss
-from fallline.network import Layer, Network
+from fallline.network import Layer, Network, Shape
 from fallline.optimizers import StepRule
+from fallline.rates import EQUAL_RATES, Rates
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +49,7 @@ class Plan:
 
     Attributes
     ----------
-    layers : tuple of Layer
+    shape : Shape
     loss : Loss
     optimizer : StepRule
         Its learning rate and weight decay are the starts'.
@@ -66,9 +67,11 @@ class Plan:
         Longest gradient; 0 means no clipping.
     bf16 : bool
         Whether the products of a session are of operands rounded to bf16; see `rounds`.
+    rates : Rates
+        Of the network's parts.
     """
 
-    layers: tuple[Layer, ...]
+    shape: Shape
     loss: Loss
     optimizer: StepRule
     batch_size: int = 1
@@ -78,6 +81,7 @@ class Plan:
     dropout: tuple[float, ...] = ()
     clip_norm: float = 0.0
     bf16: bool = False
+    rates: Rates = EQUAL_RATES
 
     def rounds(self, layer: Layer) -> bool:
         """Whether this layer's products are of operands rounded to bf16; few outputs are not worth it."""
@@ -92,8 +96,8 @@ class Data:
     ----------
     X : array of shape (n, n_in)
     Y : array of shape (n, n_targets)
-    weight : array of shape (n,)
-        Of each row, 0 or more; ones where the user gave none.
+    weight : array of shape (n,) or (K, n)
+        Of each row, 0 or more, for all starts or for each; ones where the user gave none.
     """
 
     X: Array
@@ -102,10 +106,16 @@ class Data:
 
     @classmethod
     def of(
-        cls, network: Network, loss: Loss, X: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None = None
+        cls,
+        network: Network,
+        loss: Loss,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        weight: npt.ArrayLike | None = None,
+        n_starts: int = 1,
     ) -> Data:
-        """Check what a user gave and convert it for this network and loss; DataError says what does not fit."""
-        rows = network.inputs(X)
+        """Check what a user gave and convert it for these networks and loss; DataError says what does not fit."""
+        rows = network.checked_rows(X)
         Y = loss.targets(y, network.layer_sizes[-1], network.dtype)
         if len(rows) != len(Y):
             raise DataError(f"X has {len(rows)} rows, but y has {len(Y)}")
@@ -118,11 +128,20 @@ class Data:
                 w = np.ascontiguousarray(weight, dtype=network.dtype)
         except (TypeError, ValueError):
             raise DataError("sample_weight must be numbers, one a row") from None
-        if w.shape != (len(rows),):
-            raise DataError(f"sample_weight has shape {w.shape}; it must be ({len(rows)},), one weight a row")
-        if not np.isfinite(w).all() or (w < 0).any() or not (w > 0).any():
+        if w.shape not in ((len(rows),), (n_starts, len(rows))):
+            several = f", or ({n_starts}, {len(rows)}), a row of them for each start" if n_starts > 1 else ""
+            raise DataError(f"sample_weight has shape {w.shape}; it must be ({len(rows)},), one weight a row{several}")
+        if not np.isfinite(w).all() or (w < 0).any() or not (w > 0).any(axis=-1).all():
             raise DataError("sample_weight must be finite numbers, 0 or more, and not all 0")
         return cls(rows, Y, w)
+
+    def rows(self, which: Array | slice) -> Data:
+        """Some of the rows."""
+        return Data(self.X[which], self.Y[which], self.weight[..., which])
+
+    def of_start(self, k: int) -> Data:
+        """The same rows with the weights that start number k gives them, shape (n,)."""
+        return self if self.weight.ndim == 1 else Data(self.X, self.Y, self.weight[k])
 
 
 @dataclass(frozen=True)
@@ -135,8 +154,8 @@ class Slice:
         Steps that were taken.
     loss_sum : array of shape (K,)
         Sum over the steps of the batch's weight times its loss, penalties left out.
-    weight_sum : float
-        Sum of the batches' weights; `loss_sum / weight_sum` is the mean loss.
+    weight_sum : array of shape (K,)
+        Sum of those batches' weights; `loss_sum / weight_sum` is the mean loss.
     gradient_norm : array of shape (K,)
         Norm of the gradient, penalties included, before clipping, in the last step of the last epoch that was
         completed; NaN before.
@@ -146,7 +165,7 @@ class Slice:
 
     n_steps: int
     loss_sum: Array
-    weight_sum: float
+    weight_sum: Array
     gradient_norm: Array
     diverged_step: Array
 
@@ -183,7 +202,7 @@ class Engine(ABC):
         """Begin a descent from parameters of shape `(K, P)`, which are copied."""
 
     @abstractmethod
-    def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
+    def predict(self, shape: Shape, parameters: Array, X: Array) -> Array:
         """Output of shape `(n, n_out)` for rows X of shape `(n, n_in)`, parameters of shape `(P,)`."""
 
     @abstractmethod

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from fallline import philox
 from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
-from fallline.network import Layer, views
+from fallline.network import Shape, views
+from fallline.rates import EQUAL_RATES
 
 Array = npt.NDArray[Any]
 
@@ -44,15 +45,15 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
     loss : float
     gradient : array of shape (P,)
     """
-    layers, last = plan.layers, len(plan.layers) - 1
+    shape, layers, last = plan.shape, plan.shape.layers, len(plan.shape.layers) - 1
     times = [_times_in_bf16 if plan.rounds(layer) else np.matmul for layer in layers]
-    W, b = views(layers, parameters)
+    W, b = views(shape, parameters)
     gradient = np.empty_like(parameters)
-    dW, db = views(layers, gradient)
+    dW, db = views(shape, gradient)
 
     # Forward: times the weights, add the bias, activate. Remember what each layer took in and what it gave.
     taken, Z, A = [], [], []
-    values = data.X  # (n, n_in)
+    values = data.X if shape.inputs is None else shape.inputs.forward(parameters, data.X)  # (n, n_in)
     for l, layer in enumerate(layers):
         taken.append(values)
         Z.append(times[l](values, W[l]) + b[l])  # (n, n_out)
@@ -73,6 +74,8 @@ def backpropagation(plan: Plan, parameters: Array, data: Data, masks: list[Array
             if masks is not None:
                 dA = dA * masks[l - 1]
             dZ = layers[l - 1].activation.backward(dA, Z[l - 1], A[l - 1])
+    if shape.inputs is not None:
+        shape.inputs.backward(parameters, data.X, times[0](dZ, W[0].T), gradient)
     return float(share @ losses), gradient
 
 
@@ -88,13 +91,27 @@ def _times_in_bf16(A: Array, B: Array) -> Array:
     return np.asarray(nearest_bf16(A) @ nearest_bf16(B))
 
 
-def penalty(layers: tuple[Layer, ...], start: Start, parameters: Array, gradient: Array) -> float:
+def penalty(shape: Shape, start: Start, parameters: Array, gradient: Array) -> float:
     """L1 and L2 penalty of all weights, `l1 * sum |W| + l2 / 2 * sum W^2`; its gradient is added to `gradient`."""
     value = 0.0
-    for W, dW in zip(views(layers, parameters)[0], views(layers, gradient)[0], strict=True):
+    for W, dW in zip(views(shape, parameters)[0], views(shape, gradient)[0], strict=True):
         value += start.l1 * float(np.abs(W).sum()) + 0.5 * start.l2 * float((W * W).sum())
         dW += start.l1 * np.sign(W) + start.l2 * W
     return value
+
+
+def rate_factors(plan: Plan, dtype: np.dtype[Any]) -> Array | None:
+    """What the learning rate is multiplied by for each parameter, shape (P,); None where it is 1 for all."""
+    shape, rates = plan.shape, plan.rates
+    if rates == EQUAL_RATES:
+        return None
+    factors = np.empty(shape.n_parameters, dtype)
+    if shape.inputs is not None:
+        for name, part in shape.inputs.views(factors).items():
+            part[...] = rates.scale if name == "scale" else rates.embedding
+    for layer, W, b in zip(shape.layers, *views(shape, factors), strict=True):
+        W[...], b[...] = rates.weights(layer.n_in), rates.bias
+    return factors
 
 
 def dropout_masks(plan: Plan, X: Array, step: int, start: Start) -> list[Array] | None:
@@ -103,7 +120,7 @@ def dropout_masks(plan: Plan, X: Array, step: int, start: Start) -> list[Array] 
         return None
     return [
         philox.dropout_mask((len(X), layer.n_out), rate, plan.seed, step, l, start.number).astype(X.dtype)
-        for l, (layer, rate) in enumerate(zip(plan.layers[:-1], plan.dropout, strict=True))
+        for l, (layer, rate) in enumerate(zip(plan.shape.layers[:-1], plan.dropout, strict=True))
     ]
 
 
@@ -111,6 +128,16 @@ def _shares(weight: Array) -> Array:
     """Each row's share of the batch's weight, shape (n,); zeros where the whole batch weighs nothing."""
     total = float(weight.sum(dtype=np.float64))
     return weight / total if total > 0 else np.zeros_like(weight)
+
+
+def _last_sums(shape: Shape, parameters: Array, X: Array) -> Array:
+    """Z of the last layer, shape (n, n_out)."""
+    W, b = views(shape, parameters)
+    with _silent():
+        A = X if shape.inputs is None else shape.inputs.forward(parameters, X)
+        for l, layer in enumerate(shape.layers[:-1]):
+            A = layer.activation.value(A @ W[l] + b[l])
+        return np.asarray(A @ W[-1] + b[-1])
 
 
 def _silent() -> np.errstate:
@@ -125,20 +152,23 @@ class ReferenceSession(Session):
         self.plan, self.data = plan, data
         self.theta: Array = parameters.copy()  # (K, P)
         self.state = [plan.optimizer.init_state(theta) for theta in self.theta]
+        self.factors = rate_factors(plan, parameters.dtype)
         self.step = 0
         self.diverged = np.full(len(self.theta), -1)
         self.gradient_norm = np.full(len(self.theta), np.nan)
 
     def run(self, factors: Array, seconds: float) -> Slice:
         """Steps against the gradient; see `Session.run`."""
-        loss_sum, weight_sum, n_steps = np.zeros(len(self.theta)), 0.0, 0
+        loss_sum, weight_sum, n_steps = np.zeros(len(self.theta)), np.zeros(len(self.theta)), 0
         deadline = time.perf_counter() + seconds
         for factor in factors:
             batch, ends_epoch = self._batch()
-            weight = float(batch.weight.sum(dtype=np.float64))
-            weight_sum += weight
             for k in np.flatnonzero(self.diverged < 0).tolist():
-                loss_sum[k] += weight * self._take_step(k, batch, float(factor), ends_epoch)
+                loss = self._take_step(k, batch.of_start(k), float(factor), ends_epoch)
+                if self.diverged[k] < 0:
+                    weight = float(batch.of_start(k).weight.sum(dtype=np.float64))
+                    loss_sum[k] += weight * loss
+                    weight_sum[k] += weight
             self.step += 1
             n_steps += 1
             if time.perf_counter() > deadline:
@@ -153,15 +183,14 @@ class ReferenceSession(Session):
 
     def _batch(self) -> tuple[Data, bool]:
         """The rows of this step, and whether they end the epoch."""
-        X, Y, weight = self.data.X, self.data.Y, self.data.weight
-        n, size = len(X), self.plan.batch_size
+        n, size = len(self.data.X), self.plan.batch_size
         epoch, place = divmod(self.step, -(-n // size))
         if place == 0 and self.plan.shuffle:
             self.order = philox.row_order(n, self.plan.seed, epoch)
         if not self.plan.shuffle:
             self.order = np.arange(n)
         rows = self.order[place * size : (place + 1) * size]
-        return Data(X[rows], Y[rows], weight[rows]), (place + 1) * size >= n
+        return self.data.rows(rows), (place + 1) * size >= n
 
     def _take_step(self, k: int, batch: Data, factor: float, ends_epoch: bool) -> float:
         """One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite."""
@@ -175,7 +204,7 @@ class ReferenceSession(Session):
             return 0.0
         with _silent():
             if start.l1 or start.l2:
-                penalty(plan.layers, start, theta, gradient)
+                penalty(plan.shape, start, theta, gradient)
             if ends_epoch or plan.clip_norm:
                 norm = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
                 if ends_epoch:
@@ -183,9 +212,10 @@ class ReferenceSession(Session):
                 if plan.clip_norm and norm > plan.clip_norm:
                     gradient *= plan.clip_norm / norm
             if start.weight_decay:
-                for W in views(plan.layers, theta)[0]:
+                for W in views(plan.shape, theta)[0]:
                     W *= 1 - learning_rate * start.weight_decay
-            plan.optimizer.update(theta, gradient, self.state[k], learning_rate, self.step + 1)
+            rates: Any = learning_rate if self.factors is None else learning_rate * self.factors
+            plan.optimizer.update(theta, gradient, self.state[k], rates, self.step + 1)
         return loss
 
 
@@ -198,21 +228,16 @@ class ReferenceEngine(Engine):
         """Begin a descent; see `Engine.session`."""
         return ReferenceSession(plan, parameters, data)
 
-    def predict(self, layers: tuple[Layer, ...], parameters: Array, X: Array) -> Array:
+    def predict(self, shape: Shape, parameters: Array, X: Array) -> Array:
         """Forward, remembering nothing; see `Engine.predict`."""
-        A = X
+        Z = _last_sums(shape, parameters, X)
         with _silent():
-            for layer, W, b in zip(layers, *views(layers, parameters), strict=True):
-                A = layer.activation.value(A @ W + b)
-        return A
+            return shape.layers[-1].activation.value(Z)
 
     def loss(self, plan: Plan, parameters: Array, data: Data) -> float:
         """Forward to the loss; see `Engine.loss`."""
-        W, b = views(plan.layers, parameters)
-        A = self.predict(plan.layers[:-1], parameters, data.X)
+        Z, output = _last_sums(plan.shape, parameters, data.X), plan.shape.layers[-1].activation
         with _silent():
-            Z = A @ W[-1] + b[-1]
-            output = plan.layers[-1].activation
             losses, _ = plan.loss.value_and_gradient(Z, output.value(Z), data.Y, output)
         return float(_shares(data.weight) @ losses)
 
@@ -220,4 +245,4 @@ class ReferenceEngine(Engine):
         """Backpropagation over all rows; see `Engine.gradient`."""
         masks = dropout_masks(plan, data.X, step, plan.starts[0])
         loss, gradient = backpropagation(plan, parameters, data, masks)
-        return loss + penalty(plan.layers, plan.starts[0], parameters, gradient), gradient
+        return loss + penalty(plan.shape, plan.starts[0], parameters, gradient), gradient
