@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from fallline.errors import ParameterError
-from fallline.metrics import METRICS, accuracy, as_metrics, mae, r2, rmse
+from fallline.metrics import METRICS, accuracy, as_metrics, brier, mae, r2, rmse
 
 DTYPES = [np.float32, np.float64]
 
@@ -18,7 +18,18 @@ REGRESSION = {
 
 
 def test_every_metric_has_an_oracle():
-    assert set(METRICS) == {*REGRESSION, "accuracy"}
+    assert set(METRICS) == {*REGRESSION, "accuracy", "brier"}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_brier(weighted):
+    rng = np.random.default_rng(0)
+    A, labels = rng.dirichlet(np.ones(3), 50), rng.integers(0, 3, 50)
+    w = rng.uniform(0.5, 2, 50) if weighted else None
+    expected = sk.brier_score_loss(labels, A, sample_weight=w, labels=[0, 1, 2])
+    assert brier(A, np.eye(3)[labels], w) == pytest.approx(expected)
+    two = sk.brier_score_loss(labels == 0, A[:, 0], sample_weight=w, scale_by_half=False)
+    assert brier(A[:, :1], (labels == 0)[:, None].astype(float), w) == pytest.approx(two)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -96,7 +107,7 @@ def test_as_metrics():
     assert as_metrics(mine) == mine
     with pytest.raises(ParameterError) as raised:
         as_metrics(["rmse", "acuracy"])
-    message = "metric 'acuracy' is unknown; did you mean 'accuracy'? choose from accuracy, mae, r2, rmse, "
+    message = "metric 'acuracy' is unknown; did you mean 'accuracy'? choose from accuracy, brier, mae, r2, rmse, "
     message += "or {'name': function}"
     assert str(raised.value) == message
 

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from fallline.fit import fit
 from fallline.model import Model, load
 from fallline.network import Network
 from fallline.table import Encoder, Table, load_bundled
+from fallline.table.columns import ColumnEncoding
 
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -29,7 +31,7 @@ def iris():
 
 @pytest.fixture(scope="module")
 def model(iris):
-    return fit(iris, {"epochs": 5, "hidden": (8,)}).model
+    return fit(iris, {"epochs": 5, "hidden": (8,), "starts": 3}).model
 
 
 @pytest.fixture
@@ -42,8 +44,10 @@ def path(model, tmp_path):
 
 
 def test_predictions_are_the_network_s(model, iris, engine):
-    model = Model(model.encoder, model.network, engine=engine)
-    expected = model.network(model.encoder.encode_inputs(iris.X))
+    model = Model(model.encoder, model.networks, engine=engine, sharpness=1.5)
+    encoded = model.encoder.encode_inputs(iris.X)
+    mean = np.mean([network(encoded) for network in model.networks], axis=0)
+    expected = mean**1.5 / (mean**1.5).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(model.predict_proba(iris), expected, atol=1e-6)
     np.testing.assert_array_equal(model.predict(iris), model.classes[expected.argmax(axis=1)])
 
@@ -53,8 +57,35 @@ def test_the_block_size_does_not_matter(model, iris, monkeypatch):
     monkeypatch.setattr(model_room, "BLOCK_NUMBERS", 64)
     np.testing.assert_allclose(model.predict_proba(iris), whole, atol=1e-6)
     X = iris.X.copy()
-    X[100, 2] = np.nan
-    with pytest.raises(DataError, match=r"row 100, column 'petal length \(cm\)': the value is missing"):
+    X[100, 2] = np.inf
+    with pytest.raises(DataError, match=r"row 100, column 'petal length \(cm\)': the value is infinite or too large"):
+        model.predict(X)
+
+
+def test_missing_numbers_are_predicted_with(model, iris):
+    """A number that is missing is the median of the training rows."""
+    X = iris.X.copy()
+    X[:, 2] = np.nan
+    middle = iris.X.copy()
+    middle[:, 2] = model.encoder.encodings[2].center
+    np.testing.assert_allclose(model.predict_proba(X), model.predict_proba(middle), atol=1e-6)
+
+
+def test_data_frames_of_any_library(model, iris):
+    """Columns in any order, found by name; pandas where it is there."""
+    frame = pl.DataFrame({name: iris.X[:, j] for j, name in reversed(list(enumerate(iris.columns)))})
+    np.testing.assert_array_equal(model.predict_proba(frame), model.predict_proba(iris))
+    with pytest.raises(DataError, match="missing column 'petal width"):
+        model.predict(frame.drop("petal width (cm)"))
+
+
+def test_categories_and_dates_need_a_table():
+    X = np.column_stack([np.arange(20) % 2, np.arange(20)]).astype(np.float32)
+    table = Table("t", X, np.arange(20) * 1.5, ("c", "n"), "y", labels={"c": ("no", "yes")})
+    model = fit(table, {"epochs": 1, "starts": 2}).model
+    frame = pl.DataFrame({"n": range(20), "c": ["no", "yes"] * 10})
+    np.testing.assert_array_equal(model.predict(frame), model.predict(table))
+    with pytest.raises(DataError, match=r"the model takes categories or dates \('c'\); give a table or a data frame"):
         model.predict(X)
 
 
@@ -87,19 +118,22 @@ def test_inputs_that_do_not_fit(model, X, says):
 
 def test_scores_are_what_they_are_called():
     """By hand: three rows, of which the network, being constant, gets the mean."""
-    table = Table("t", np.zeros((3, 1), np.float32), np.array([1.0, 2.0, 6.0]), ("x",), "y")
-    model = Model(Encoder.fit(table, "regression"), Network([1, 1], parameters=[0.0, 0.0]))
+    table = Table("t", np.arange(3, dtype=np.float32)[:, None], np.array([1.0, 2.0, 6.0]), ("x",), "y")
+    encoder = replace(Encoder.fit(table, "regression"), image_shape=(1, 1))  # nothing before the first layer
+    model = Model(encoder, [Network([1, 1], parameters=[0.0, 0.0])])
     np.testing.assert_allclose(model.predict(table), [3, 3, 3])
     assert model.evaluate(table) == pytest.approx({"rmse": np.sqrt(14 / 3), "mae": 2.0, "r2": 0.0}, abs=1e-6)
     labels = replace(table, y=np.array(["a", "b", "b"]))
-    model = Model(Encoder.fit(labels), Network([1, 2], output="softmax", parameters=[0, 0, 0, np.log(3)]))
+    encoder = replace(Encoder.fit(labels), image_shape=(1, 1))
+    model = Model(encoder, [Network([1, 2], output="softmax", parameters=[0, 0, 0, np.log(3)])])
     np.testing.assert_allclose(model.predict_proba(labels), [[0.25, 0.75]] * 3, atol=1e-6)
     log_loss = -(np.log(0.25) + 2 * np.log(0.75)) / 3
     assert model.evaluate(labels) == pytest.approx({"accuracy": 2 / 3, "log_loss": log_loss})
 
 
 def test_a_certain_mistake_costs_much_but_not_everything(model, iris):
-    sure = Model(model.encoder, Network([4, 3], output="softmax", parameters=[0.0] * 12 + [0, 0, 1000]))
+    encoder = replace(model.encoder, image_shape=(2, 2))
+    sure = Model(encoder, [Network([4, 3], output="softmax", parameters=[0.0] * 12 + [0, 0, 1000])])
     assert 50 < sure.evaluate(iris)["log_loss"] < 100
 
 
@@ -108,7 +142,7 @@ def test_what_a_model_cannot_do(model, iris):
         model.evaluate(replace(iris, y=None, target=None))
     with pytest.raises(DataError, match="no label 'rose'"):
         model.evaluate(replace(iris, y=np.where(iris.y == "setosa", "rose", iris.y)))
-    number = fit(load_bundled("diabetes"), {"epochs": 1}).model
+    number = fit(load_bundled("diabetes"), {"epochs": 1, "starts": 1}).model
     with pytest.raises(ParameterError, match="predicts numbers"):
         number.predict_proba(np.zeros((1, 10)))
 
@@ -117,17 +151,14 @@ def test_what_a_model_cannot_do(model, iris):
 
 
 def assert_same(a, b):
-    np.testing.assert_array_equal(a.network.parameters, b.network.parameters)
-    assert a.network.parameters.dtype == b.network.parameters.dtype
-    assert repr(a.network) == repr(b.network)
-    assert (a.network.activation, a.network.start, a.network.seed) == (
-        b.network.activation,
-        b.network.start,
-        b.network.seed,
-    )
+    for one, other in zip(a.networks, b.networks, strict=True):
+        np.testing.assert_array_equal(one.parameters, other.parameters)
+        assert one.parameters.dtype == other.parameters.dtype
+        assert one.shape == other.shape
+        assert (one.start, one.seed, repr(one)) == (other.start, other.seed, repr(other))
     assert a.encoder.to_header() == b.encoder.to_header()
-    for name, tensor in a.encoder.tensors().items():
-        np.testing.assert_array_equal(tensor, b.encoder.tensors()[name])
+    assert a.encoder.encodings == b.encoder.encodings
+    assert a.sharpness == b.sharpness
 
 
 def test_a_model_comes_back(model, path, iris):
@@ -143,12 +174,22 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
 
 
 @st.composite
+def encodings(draw, name):
+    role = draw(st.sampled_from(["number", "category", "date", "unused"]))
+    if role == "category":
+        return ColumnEncoding(name, role, "labels", labels=tuple(draw(st.sets(names, min_size=2, max_size=60))))
+    if role == "unused":
+        return ColumnEncoding(name, role, draw(names))
+    center, scale = draw(st.floats(-(2.0**100), 2.0**100)), draw(st.floats(2.0**-100, 2.0**100))
+    timed = role == "date" and draw(st.booleans())
+    return ColumnEncoding(name, role, role, center, scale, draw(st.booleans()), timed=timed)
+
+
+@st.composite
 def models(draw):
     columns = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    columns = [ColumnEncoding(columns[0], "number"), *(draw(encodings(name)) for name in columns[1:])]
     hidden = draw(st.lists(st.integers(1, 5), max_size=3))
-    finite = st.floats(-(2.0**100), 2.0**100, width=32)
-    center = draw(hnp.arrays(np.float32, len(columns), elements=finite))
-    scale = draw(hnp.arrays(np.float32, len(columns), elements=st.floats(2.0**-100, 2.0**100, width=32)))
     labels = draw(
         st.one_of(
             st.none(),
@@ -159,20 +200,23 @@ def models(draw):
         )
     )
     classes = None if labels is None else np.array(sorted(labels))
+    shift, spread = draw(st.tuples(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))) if classes is None else (0.0, 1.0)
+    task = "regression" if classes is None else "classification"
+    encoder = Encoder(task, tuple(columns), draw(names), classes, shift, spread)
     dtype = draw(st.sampled_from(["float32", "float64"]))
     network = Network(
-        [len(columns), *hidden, 1 if classes is None else len(classes)],
+        [encoder.n_in, *hidden, 1 if classes is None else len(classes)],
         activation=[draw(st.sampled_from(["relu", "tanh", "mish"])) for _ in hidden],
         output="identity" if classes is None else "softmax",
         start=draw(st.sampled_from(["auto", "orthogonal", "uniform"])),
         seed=draw(st.integers(0, 2**62)),
         dtype=dtype,
+        inputs=encoder.inputs,
     )
-    shift, spread = draw(st.tuples(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))) if classes is None else (0.0, 1.0)
-    task = "regression" if classes is None else "classification"
-    encoder = Encoder(task, tuple(columns), draw(names), classes, center, scale, shift, spread)
     history = draw(st.lists(st.fixed_dictionaries({"epoch": st.integers(1, 9), "loss": st.floats()}), max_size=3))
-    return Model(encoder, network, {"history": history, "command": draw(names)})
+    networks = [network.restart(k) for k in range(draw(st.integers(1, 3)))]
+    training = {"history": history, "command": draw(names)}
+    return Model(encoder, networks, training, sharpness=draw(st.floats(0.1, 7)))
 
 
 @EXAMPLES
@@ -181,26 +225,32 @@ def test_any_model_comes_back_bit_for_bit(model, data, tmp_path):
     model.save(tmp_path / "m.fallline")
     again = load(tmp_path / "m.fallline")
     assert_same(model, again)
-    rows = model.encoder.center + model.encoder.scale * data.draw(
-        hnp.arrays(np.float32, (3, model.encoder.n_in), elements=st.floats(-3, 3, width=32))
-    )
-    np.testing.assert_array_equal(again.predict(rows), model.predict(rows))
+    encoder = model.encoder
+    rows = data.draw(hnp.arrays(np.float32, (3, len(encoder.columns)), elements=st.floats(-3, 3, width=32)))
+    labels = {column.name: column.labels for column in encoder.encodings if column.role == "category"}
+    rows[:, [column.name in labels for column in encoder.encodings]] = 1
+    dates = frozenset(column.name for column in encoder.encodings if column.role == "date")
+    table = Table("t", rows, None, encoder.columns, None, labels=labels, dates=dates)
+    np.testing.assert_array_equal(again.predict(table), model.predict(table))
 
 
 def test_the_file_is_safetensors_with_a_header_that_says_all(path):
     tensors = load_file(path)
     assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()} == {
-        "W.0": ("float32", (4, 8)),
-        "W.1": ("float32", (8, 3)),
-        "b.0": ("float32", (8,)),
-        "b.1": ("float32", (3,)),
-        "encoder.center": ("float32", (4,)),
-        "encoder.scale": ("float32", (4,)),
+        "W.0": ("float32", (3, 16, 8)),
+        "W.1": ("float32", (3, 8, 3)),
+        "b.0": ("float32", (3, 8)),
+        "b.1": ("float32", (3, 3)),
+        "inputs.scale": ("float32", (3, 16)),
+        "inputs.w": ("float32", (3, 4, 16)),
+        "inputs.p": ("float32", (3, 4, 16)),
+        "inputs.M": ("float32", (3, 4, 16, 3)),
+        "inputs.c": ("float32", (3, 4, 3)),
     }
     header = header_of(path)
-    assert list(header) == ["format", "encoder", "network", "training"]
-    assert header["format"] == 1
-    assert header["training"]["rows"] == {"trained": 120, "held_back": 30}
+    assert list(header) == ["format", "encoder", "network", "sharpness", "training"]
+    assert header["format"] == 2
+    assert header["training"]["rows"] == {"trained": 150, "held_back": 150, "folds": 3}
     assert set(header["training"]["versions"]) == {"fallline", "numpy", "python"}
 
 
@@ -211,7 +261,7 @@ def test_numbers_that_json_has_no_word_for_become_null():
 
 def test_a_long_history_is_thinned(model, tmp_path):
     rows = [{"epoch": epoch, "start": start, "loss": 1.0} for epoch in range(1, 30_001) for start in (0, 1)]
-    Model(model.encoder, model.network, {"history": rows}).save(tmp_path / "long.fallline")
+    Model(model.encoder, model.networks, {"history": rows}).save(tmp_path / "long.fallline")
     kept = load(tmp_path / "long.fallline").training["history"]
     assert len(kept) <= 20_002
     assert kept[:2] == rows[:2]
@@ -234,7 +284,7 @@ def test_writing_is_all_or_nothing(model, path, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not replace a file that is open")
 def test_whoever_reads_the_old_file_keeps_it(model, path):
     before = path.read_bytes()
-    other = Model(model.encoder, model.network.restart(1))
+    other = Model(model.encoder, [model.network.restart(1)])
     with path.open("rb") as reader:
         other.save(path)
         assert reader.read() == before
@@ -323,13 +373,27 @@ def edited(path, change):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda h: h.update(format=2), "of format 2, but this fallline reads up to format 1; update fallline"),
+        (lambda h: h.update(format=3), "of format 3, but this fallline reads up to format 2; update fallline"),
+        (lambda h: h.update(format=1), "of format 1, from before the first release; train the model again"),
+        (lambda h: h.update(sharpness=0), "sharpness is not positive"),
+        (lambda h: h.pop("sharpness"), "'sharpness' is missing"),
         (lambda h: h.update(format="1"), "no format number"),
         (lambda h: h.pop("format"), "no format number"),
         (lambda h: h.pop("training"), "'training' is missing"),
         (lambda h: h.update(training=[]), "training is not an object"),
         (lambda h: h.update(network=None), "damaged"),
-        (lambda h: h["network"].update(layer_sizes=[4, 9, 3]), "tensor W.0 is float32 of shape (4, 8)"),
+        (lambda h: h["network"].update(layer_sizes=[4, 9, 3]), "tensor W.0 is float32 of shape (3, 16, 8)"),
+        (lambda h: h["network"].update(inputs=None), "the inputs do not fit the columns"),
+        (lambda h: h["network"]["inputs"].update(embedded=3, plain=1), "the inputs do not fit the columns"),
+        (lambda h: h["network"]["inputs"].update(frequencies=10**15), "the inputs do not fit the columns"),
+        (lambda h: h["network"]["inputs"].update(size="4"), "size is '4'"),
+        (lambda h: h["network"]["inputs"].update(own=1), "damaged"),
+        (lambda h: h["encoder"]["columns"][0].update(role="spy"), "has the role 'spy'"),
+        (lambda h: h["encoder"]["columns"][0].update(scale="1"), "a scale is not positive"),
+        (lambda h: h["encoder"]["columns"][0].update(labels=[1]), "the labels of 'sepal length (cm)' are damaged"),
+        (lambda h: h["encoder"]["columns"][0].update(role="category"), "labels of 'sepal length (cm)' are missing"),
+        (lambda h: h["encoder"]["columns"][0].update(missing=1), "a column is damaged"),
+        (lambda h: h["encoder"]["columns"].append("x"), "columns are not a list"),
         (lambda h: h["network"].update(layer_sizes=[4, 8, 8, 3]), "tensor W.1"),
         (lambda h: h["network"].update(layer_sizes=[4, 10**15, 3]), "tensor W.0"),
         (lambda h: h["network"].update(layer_sizes=[4, 8]), "does not fit the columns"),
@@ -341,8 +405,8 @@ def edited(path, change):
         (lambda h: h["network"].update(dtype="float64"), "not float64"),
         (lambda h: h["network"].update(seed=-1), "seed"),
         (lambda h: h["network"].update(start="nowhere"), "is unknown"),
-        (lambda h: h["encoder"].update(columns=["a", "b"]), "encoder.center"),
-        (lambda h: h["encoder"].update(columns=["a", "a", "b", "c"]), "different names"),
+        (lambda h: h["encoder"]["columns"].pop(), "the inputs do not fit the columns"),
+        (lambda h: h["encoder"]["columns"][1].update(name="sepal length (cm)"), "different names"),
         (lambda h: h["encoder"].update(task="poetry"), "task is unknown"),
         (lambda h: h["encoder"].update(task="regression"), "task is unknown"),
         (lambda h: h["encoder"].update(classes=None), "damaged"),
@@ -370,10 +434,11 @@ def test_a_header_that_is_no_header(path, text):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.update({"W.0": np.full((4, 8), np.nan, np.float32)}), "W.0 has values that are not finite"),
-        (lambda t: t.update({"b.1": np.full(3, np.inf, np.float32)}), "b.1 has values that are not finite"),
-        (lambda t: t.update({"encoder.scale": np.zeros(4, np.float32)}), "a scale is not positive"),
-        (lambda t: t.update({"encoder.center": np.zeros(4, np.int64)}), "encoder.center is int64"),
+        (lambda t: t.update({"W.0": np.full((3, 16, 8), np.nan, np.float32)}), "W.0 has values that are not finite"),
+        (lambda t: t.update({"b.1": np.full((3, 3), np.inf, np.float32)}), "b.1 has values that are not finite"),
+        (lambda t: t.update({"inputs.scale": np.zeros((3, 16), np.int64)}), "inputs.scale is int64"),
+        (lambda t: t.update({"b.1": np.zeros((2, 3), np.float32)}), "tensor b.1 is float32 of shape (2, 3)"),
+        (lambda t: [t.update({name: tensor[:0]}) for name, tensor in t.items()], "the tensors have no networks"),
         (lambda t: t.pop("b.0"), "tensor b.0 is missing"),
         (lambda t: t.update({"W.2": np.zeros((3, 3), np.float32)}), "do not belong"),
     ],

@@ -18,7 +18,7 @@ from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress
 from fallline.listeners.listener import as_listeners, heard, is_better
 from fallline.losses import Loss, as_loss
-from fallline.metrics import Metric, as_metrics, measure
+from fallline.metrics import LARGER_IS_BETTER, Metric, as_metrics, measure
 from fallline.network import Network
 from fallline.optimizers import PerStart, StepRule, as_rule
 from fallline.params import PARAMS
@@ -53,6 +53,7 @@ def descend(
     clip_norm: float | None = None,
     shuffle: bool = True,
     keep: str = "best",
+    monitor: str = "validation_loss",
     callbacks: Listener | Sequence[Listener] = (),
     engine: Engine | str = "native",
     threads: int | str | None = None,
@@ -102,9 +103,11 @@ def descend(
     shuffle : bool, default True
         Visit the rows in a new order each epoch.
     keep : {"best", "last"}, default "best"
-        With validation rows, keep each start's parameters of the epoch with the lowest validation loss, or those after
-        the last step. A descent that was interrupted or diverged keeps the best so far, and so does one that a
+        With validation rows, keep each start's parameters of the epoch that is best by `monitor`, or those after the
+        last step. A descent that was interrupted or diverged keeps the best so far, and so does one that a
         listener stopped; without validation rows that goes by the training loss.
+    monitor : str, default "validation_loss"
+        What says which epoch is best: the validation loss, or one of the metrics, whichever is smallest.
     callbacks : Listener or sequence of Listener, default ()
         Hear of every slice and epoch and may stop the descent, for example `EarlyStopping(patience=10)`.
     engine : {"native", "reference"} or Engine, default "native"
@@ -162,7 +165,7 @@ def descend(
     record = as_loss(loss, net.output)
     data = Data.of(net, record, X, y, sample_weight, len(networks))
     n = len(data.X)
-    size = n if batch_size is None else min(PARAMS["batch_size"].check(batch_size), n)
+    size = n if batch_size is None else min(PARAMS["batch_size"].number(batch_size), n)
     plan = Plan(
         shape=net.shape,
         loss=record,
@@ -183,20 +186,23 @@ def descend(
         raise ParameterError(f"precision is 'bf16', but the network's numbers are {net.dtype}; make it a float32 one")
     if keep not in ("best", "last"):
         raise ParameterError(f"keep is {keep!r}; it must be 'best' or 'last'")
-    if isinstance(epochs, str):  # "auto" is for recipes, which see the rows
-        raise ParameterError(f"epochs is {epochs!r}; it must be a whole number, 1 or more")
     held_back = None if validation is None else _held_back(net, record, validation, len(networks))
     if metrics and held_back is None:
         raise ParameterError("metrics are measured on validation rows; set validation=(X, y)")
+    if monitor not in ("validation_loss", *as_metrics(metrics)):
+        raise ParameterError(f"monitor is {monitor!r}; it must be 'validation_loss' or one of the metrics")
+    if monitor in LARGER_IS_BETTER:
+        raise ParameterError(f"monitor is {monitor!r}, of which more is better; take {LARGER_IS_BETTER[monitor]!r}")
     return _Descent(
         plan,
         networks,
         data,
         law,
-        PARAMS["epochs"].check(epochs),
+        PARAMS["epochs"].number(epochs),
         held_back,
         as_metrics(metrics),
         keep,
+        monitor,
         as_listeners(callbacks),
         as_engine(engine, threads),
     ).run()
@@ -243,11 +249,13 @@ class _Descent:
         validation: list[Data] | None,
         metrics: dict[str, Metric],
         keep: str,
+        monitor: str,
         callbacks: Sequence[Listener],
         engine: Engine,
     ) -> None:
         self.plan, self.networks, self.data, self.schedule = plan, networks, data, schedule
         self.epochs, self.validation, self.metrics, self.keep = epochs, validation, metrics, keep
+        self.monitor = monitor
         self.engine = engine
         self.numbers = np.arange(len(networks))  # of the starts
         self.learning_rates = np.array([start.learning_rate for start in plan.starts])
@@ -323,7 +331,7 @@ class _Descent:
             monitored = loss
             self.best.take(is_better(loss, self.best.loss), self.latest.parameters, self.latest.step, loss)
         else:
-            monitored = measured["validation_loss"]
+            monitored = measured[self.monitor]
             self.best.take(good & is_better(monitored, self.best.loss), parameters, step, monitored)
         self.current = self.latest.exchange(good, parameters, step, monitored)
         if not np.count_nonzero(good):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from fallline import losses, metrics, optimizers, params
 from fallline.descent import descend
 from fallline.errors import DataError, ParameterError
 from fallline.listeners import EarlyStopping, Listener
-from fallline.model import Model, inputs_of
+from fallline.model import Model, score, sharpened
 from fallline.network import Network
 from fallline.recipes import RECIPES
 from fallline.run import Run
-from fallline.table import Encoder, Table, Task, guess_task, split
+from fallline.table import Encoder, Table, Task, folds, guess_task, split
 from fallline.table.number import as_number
+from fallline.table.table import Indices
 
 Array = npt.NDArray[Any]
 
@@ -41,23 +43,31 @@ class Fit:
     run : Run
         The descent, with its history.
     scores : dict of str to float
-        Of the model on the held-back rows, in the user's units (see `Model.evaluate`); empty where there are none.
+        Of networks on rows that they did not learn from, in the user's units (see `Model.evaluate`); empty where there
+        are none.
     train_rows : array of int
         The table's rows that were trained on.
     held_back_rows : array of int
         The rows that were measured on: the table's, or the validation table's where there was one.
+    n_folds : int
+        0: the rows held back are the same for all starts. Otherwise each start held back one of so many parts of the
+        rows, so that all rows were trained on by some and measured on by others.
     start : int
-        The random start whose network is the model's.
+        The random start that is best on the rows it did not learn from.
+    starts : list of int
+        The starts whose networks the model has.
     held_back_chose : bool
-        Whether the held-back rows had a say in which epoch or start was kept, so their scores are a bit too good.
+        Whether the rows held back had a say in which epoch or start was kept, so their scores are a bit too good.
     """
 
     model: Model
     run: Run
     scores: dict[str, float]
-    train_rows: npt.NDArray[np.int64]
-    held_back_rows: npt.NDArray[np.int64]
+    train_rows: Indices
+    held_back_rows: Indices
+    n_folds: int
     start: int
+    starts: list[int]
     held_back_chose: bool
 
 
@@ -67,11 +77,10 @@ def fit(
     callbacks: Sequence[Listener] = (),
     validation_table: Table | None = None,
 ) -> Fit:
-    """Train a network on a table.
+    """Train networks on a table.
 
-    Some rows are held back to measure on, at random. They do not influence the model, unless there are several starts,
-    of which the one with the lowest loss on them becomes the model, or `patience` asks for the epoch that is best on
-    them, or the descent was interrupted.
+    By default several random starts go down together, each of which holds back another part of the rows. Each is kept
+    at the epoch that is best on the rows it held back, and their answers are averaged.
 
     Parameters
     ----------
@@ -98,70 +107,159 @@ def fit(
     Examples
     --------
     >>> from fallline.table import load_bundled
-    >>> result = fit(load_bundled("iris"), {"epochs": 30, "engine": "reference"})
-    >>> len(result.train_rows), len(result.held_back_rows), result.scores["accuracy"] > 0.8
-    (120, 30, True)
+    >>> result = fit(load_bundled("iris"), {"epochs": 30, "engine": "reference", "starts": 3})
+    >>> len(result.model.networks), result.n_folds, result.scores["accuracy"] > 0.8
+    (3, 3, True)
     """
     checked = params.check(settings)
     if table.y is None:
         raise DataError(f"{table.name}: there is no target to learn")
     task: Task = _guess(table, table.y) if checked["task"] == "auto" else checked["task"]
-    train_rows, held_back_rows = np.arange(table.n_rows), np.arange(0)
-    train, held_back = table, validation_table
-    if held_back is not None:
-        held_back_rows = np.arange(held_back.n_rows)
-    elif checked["validation"] > 0:
-        train_rows, held_back_rows = split(table, checked["validation"], checked["seed"], task)
-        train, held_back = table.rows(train_rows), table.rows(held_back_rows)
-    if checked["patience"] and held_back is None:
+    recipe = RECIPES["table" if table.image_shape is None else "picture"]
+    rows = _Rows.of(table, recipe.settle(checked, task, table.n_rows), task, validation_table)
+    settled = recipe.settle(checked, task, len(rows.train_rows))
+    if settled["patience"] and rows.held_back is None and not rows.n_folds:
         raise ParameterError("patience needs rows to measure on; set validation above 0")
 
-    recipe = RECIPES["default"]
-    settled = recipe.settle(checked, train.n_rows)
     loss = _loss(settled, task)
-    rule = optimizers.as_rule(settled["optimizer"])
-    rule = replace(rule, learning_rate=settled["learning_rate"], weight_decay=settled["weight_decay"])  # type: ignore[type-var]
-    encoder = Encoder.fit(train, task)
+    rule, rates = recipe.rule(settled)
+    encoder = Encoder.fit(rows.train, task)
     network = Network(
         [encoder.n_in, *settled["hidden"], encoder.n_out],
         activation=settled["activation"],
         output="softmax" if task == "classification" else "identity",
         seed=settled["seed"],
+        inputs=encoder.inputs,
     )
-    patience = settled["patience"]
+    data = _encoded(rows.train, encoder)
+    weight: Array | None = None
+    validation: tuple[Array, ...] | None = None
+    if rows.n_folds:
+        weight = rows.learned(settled["starts"])
+        validation = (*data, 1 - weight)
+    elif rows.held_back is not None:
+        validation = _encoded(rows.held_back, encoder)
+    measured = {} if validation is None else _metrics(encoder)
+    keeps_best = validation is not None and (recipe.keeps_best or bool(settled["patience"]))
     run = descend(
         network,
-        *_rows(train, encoder),
+        *data,
         loss=loss,
         optimizer=rule,
-        validation=None if held_back is None else _rows(held_back, encoder),
-        metrics={} if held_back is None else _metrics(encoder),
-        keep="best" if patience else "last",
-        callbacks=[*callbacks, EarlyStopping(patience)] if patience else callbacks,
+        rates=rates,
+        sample_weight=weight,
+        validation=validation,
+        metrics=measured,
+        keep="best" if keeps_best else "last",
+        monitor="brier" if "brier" in measured else "validation_loss",
+        callbacks=[*callbacks, EarlyStopping(settled["patience"])] if settled["patience"] else callbacks,
         **{name: settled[name] for name in _PASSED_ON},
     )
-    start = run.best_start
+    sound = [int(k) for k in np.flatnonzero(np.isfinite(run.losses))] or [run.best_start]
+    starts = sound if settled["combine"] == "average" else [run.best_start]
     early = run.stop_reason in ("interrupted", "diverged")
-    held_back_chose = held_back is not None and bool(patience or early or settled["starts"] > 1)
-    model = Model(encoder, run.networks[start], {}, engine=settled["engine"], threads=settled["threads"])
-    scores = {} if held_back is None else model.evaluate(held_back)
+    one_of_several = len(run.networks) > 1 and settled["combine"] == "best"
+    held_back_chose = validation is not None and bool(keeps_best or early or one_of_several)
+    networks = [run.networks[k] for k in starts]
+    model = Model(encoder, networks, {}, engine=settled["engine"], threads=settled["threads"])
+    scores = _measured(model, starts, rows)
     model.training.update(
         recipe=recipe.name,
         settings={name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
         loss=losses.settings(loss),
         optimizer=optimizers.settings(rule),
+        rates=asdict(rates),
         schedule=settled["schedule"],
         table=table.name,
-        rows={"trained": len(train_rows), "held_back": len(held_back_rows)},
-        start=start,
-        kept_epoch=run.kept_epochs[start],
+        rows={"trained": len(rows.train_rows), "held_back": len(rows.held_back_rows), "folds": rows.n_folds},
+        starts=starts,
+        kept_epochs=[run.kept_epochs[k] for k in starts],
         stop_reason=run.stop_reason,
         scores=scores,
         held_back_chose=held_back_chose,
         history=run.history.rows,
         versions={"fallline": fallline.__version__, "numpy": np.__version__, "python": platform.python_version()},
     )
-    return Fit(model, run, scores, train_rows, held_back_rows, start, held_back_chose)
+    return Fit(
+        model,
+        run,
+        scores,
+        rows.train_rows,
+        rows.held_back_rows,
+        rows.n_folds,
+        run.best_start,
+        starts,
+        held_back_chose,
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which rows are trained on, and which are measured on."""
+
+    train: Table
+    held_back: Table | None
+    train_rows: Indices
+    held_back_rows: Indices
+    fold: Indices  # of each row to train on; start k holds back fold k % n_folds
+    n_folds: int = 0
+
+    @classmethod
+    def of(cls, table: Table, settled: Mapping[str, Any], task: Task, validation_table: Table | None) -> _Rows:
+        everything, none = np.arange(table.n_rows), np.arange(0)
+        share, n_folds = settled["validation"], min(settled["starts"], table.n_rows // 2)
+        if validation_table is not None:
+            return cls(table, validation_table, everything, np.arange(validation_table.n_rows), none)
+        if share == "auto" and n_folds > 1:
+            fold = folds(table, n_folds, settled["seed"], task)
+            return cls(table, None, everything, everything, fold, n_folds)
+        if share == 0:
+            return cls(table, None, everything, none, none)
+        train_rows, held_back_rows = split(table, 0.2 if share == "auto" else share, settled["seed"], task)
+        return cls(table.rows(train_rows), table.rows(held_back_rows), train_rows, held_back_rows, none)
+
+    def learned(self, n_starts: int) -> Array:
+        """1 for what a start learns from, 0 for what it holds back, shape (starts, n); only of folds."""
+        own = np.arange(n_starts) % self.n_folds
+        return np.asarray(self.fold != own[:, None], dtype=np.float32)
+
+
+def _measured(model: Model, starts: Sequence[int], rows: _Rows) -> dict[str, float]:
+    """How good the model is on rows that its networks did not learn from; of folds, each by those that held it back.
+
+    Of folds, these rows also tell how sure the networks may be: all rows say one number.
+    """
+    if rows.held_back is not None:
+        return model.evaluate(rows.held_back)
+    if not rows.n_folds:
+        return {}
+    encoder, table = model.encoder, rows.train
+    total, n_answers = np.zeros((table.n_rows, encoder.n_out)), np.zeros(table.n_rows)
+    for k, network in zip(starts, model.networks, strict=True):
+        own = np.flatnonzero(rows.fold == k % rows.n_folds)
+        one = Model(encoder, [network], engine=model.engine, threads=model.threads)
+        total[own] += one.outputs(table.rows(own))
+        n_answers[own] += 1
+    there = n_answers > 0
+    assert table.y is not None
+    A, y = total[there] / n_answers[there, None], table.y[there]
+    if encoder.classes is not None:
+        model.sharpness = _sharpness(A, encoder.encode_target(y))
+        A = sharpened(A, model.sharpness)
+    return score(encoder, A, y)
+
+
+def _sharpness(A: Array, target: Array) -> float:
+    """What makes the log loss of probabilities smallest."""
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+    rows = np.arange(len(A))
+
+    def log_loss(log_sharpness: float) -> float:
+        right = sharpened(A, math.exp(log_sharpness))[rows, target]
+        return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+    return math.exp(minimize_scalar(log_loss, bounds=(-2.0, 2.0), method="bounded").x)
 
 
 # Settings that a descent takes by the same names.
@@ -208,15 +306,15 @@ def _loss(settings: Mapping[str, Any], task: str) -> losses.Loss:
     return losses.LOSSES[name]()
 
 
-def _rows(table: Table, encoder: Encoder) -> tuple[Array, Array]:
+def _encoded(table: Table, encoder: Encoder) -> tuple[Array, Array]:
     """Give inputs `(n, n_in)` and targets of a table as the descent takes them."""
     if table.y is None:
         raise DataError(f"{table.name}: there is no target {encoder.target!r} to measure with")
-    return encoder.encode_inputs(inputs_of(table, encoder)), encoder.encode_target(table.y)
+    return encoder.encode_inputs(encoder.rows_of(table)), encoder.encode_target(table.y)
 
 
 def _metrics(encoder: Encoder) -> dict[str, metrics.Metric]:
     """Choose what the history measures on the held-back rows, in the user's units."""
     if encoder.task == "classification":
-        return {"accuracy": metrics.accuracy}
+        return {"accuracy": metrics.accuracy, "brier": metrics.brier}
     return {"rmse": lambda A, Y: metrics.rmse(A, Y) * encoder.target_scale, "r2": metrics.r2}

@@ -43,6 +43,11 @@ class Inputs:
     spread : float, default 0.1
         Standard deviation of `w` at a random start, in turns for a unit of x.
 
+    Attributes
+    ----------
+    shapes : dict of str to tuple of int
+        Of all that is learned, by name, in its order in the block.
+
     Raises
     ------
     ParameterError
@@ -61,7 +66,7 @@ class Inputs:
     frequencies: int = 16
     size: int = 4
     spread: float = 0.1
-    _shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, least in (("embedded", 0), ("plain", 0), ("frequencies", 1), ("size", 2)):
@@ -87,7 +92,7 @@ class Inputs:
             "M": (*waves, self.size - 1),
             "c": (self.embedded, self.size - 1),
         }
-        object.__setattr__(self, "_shapes", shapes | {f"table.{j}": table for j, table in enumerate(tables)})
+        object.__setattr__(self, "shapes", shapes | {f"table.{j}": table for j, table in enumerate(tables)})
 
     @property
     def n_in(self) -> int:
@@ -102,7 +107,12 @@ class Inputs:
     @property
     def n_parameters(self) -> int:
         """Numbers in all that is learned here."""
-        return sum(math.prod(shape) for shape in self._shapes.values())
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def settings(self) -> dict[str, Any]:
+        """What it was made of, as JSON can hold it."""
+        names = ("embedded", "plain", "frequencies", "size", "spread")
+        return {name: getattr(self, name) for name in names} | {"tables": [list(table) for table in self.tables]}
 
     def views(self, block: Array) -> dict[str, Array]:
         """The parts of a flat block, by name, as views: scale, w, p, M, c, and table.0, table.1, ...
@@ -117,7 +127,7 @@ class Inputs:
         dict of str to array
         """
         parts, at = {}, 0
-        for name, shape in self._shapes.items():
+        for name, shape in self.shapes.items():
             parts[name] = block[at : at + math.prod(shape)].reshape(shape)
             at += math.prod(shape)
         return parts

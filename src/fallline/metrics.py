@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,20 @@ def accuracy(A: Array, Y: Array, weight: Array | None = None) -> float:
     """
     right = ((A > 0.5) == (Y > 0.5)).all(axis=1) if A.shape[1] == 1 else A.argmax(axis=1) == Y.argmax(axis=1)
     return float(np.average(right & ~np.isnan(A).any(axis=1), weights=weight))
+
+
+def brier(A: Array, Y: Array, weight: Array | None = None) -> float:
+    """Mean over the rows of the squared distance between the probabilities and the truth, from 0 to 2 (Brier 1950).
+
+    With one output, that of both classes.
+
+    Examples
+    --------
+    >>> brier(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    0.3125
+    """
+    distance = np.square(_errors(A, Y)).sum(axis=1)
+    return float(np.average(distance if A.shape[1] > 1 else 2 * distance, weights=weight))
 
 
 def rmse(A: Array, Y: Array, weight: Array | None = None) -> float:
@@ -66,13 +81,18 @@ def _errors(A: Array, Y: Array) -> Array:
     return np.asarray(A - Y, dtype=np.float64)  # sums over many float32 rows would lose what one row holds
 
 
-METRICS: dict[str, Metric] = {"accuracy": accuracy, "rmse": rmse, "mae": mae, "r2": r2}
+METRICS: dict[str, Metric] = {"accuracy": accuracy, "brier": brier, "rmse": rmse, "mae": mae, "r2": r2}
+LARGER_IS_BETTER = {"accuracy": "brier", "r2": "rmse"}  # and what to go by instead, which is smaller
 
 
 def measure(metric: Metric, A: Array, Y: Array, weight: Array) -> float:
     """Call a metric, with the rows' weights if it takes three arguments."""
-    takes_weight = len(inspect.signature(metric).parameters) > 2
-    return float(metric(A, Y, weight) if takes_weight else metric(A, Y))
+    return float(metric(A, Y, weight) if _takes_weight(metric) else metric(A, Y))
+
+
+@cache
+def _takes_weight(metric: Metric) -> bool:
+    return len(inspect.signature(metric).parameters) > 2
 
 
 def as_metrics(metrics: str | Sequence[str] | Mapping[str, Metric]) -> dict[str, Metric]:

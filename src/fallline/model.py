@@ -1,7 +1,9 @@
-"""A trained model: what was learned about a table's columns, a network, and how it came about."""
+"""A trained model: what was learned about a table's columns, networks that answer together, and how they came about."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
 from typing import Any, final
@@ -14,8 +16,9 @@ from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.files import model_file
 from fallline.network import Network
-from fallline.table import Encoder, Table
+from fallline.table import Encoder, Table, table_from_any
 from fallline.table.names import listed
+from fallline.table.table import Targets
 
 Array = npt.NDArray[Any]
 
@@ -24,18 +27,22 @@ BLOCK_NUMBERS = 1 << 22  # values of the widest layer in a block of rows: 16 MiB
 
 @final
 class Model:
-    """A table's encoding and a network trained on it.
+    """A table's encoding and networks trained on it, whose answers are averaged.
 
     Parameters
     ----------
     encoder : Encoder
-    network : Network
+    networks : sequence of Network
+        Alike but for their parameters.
     training : dict
         How the model came about, JSON-serialisable: recipe, settings, loss, optimizer, rows, scores, history, versions.
     engine : {"native", "reference"}, default "native"
         What computes predictions.
     threads : int, "auto" or None, default None
         How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
+    sharpness : float, default 1
+        Of the probabilities of classes: each is raised to this power, and their sum brought back to 1. One over the
+        temperature of Guo et al. 2017.
 
     Examples
     --------
@@ -43,20 +50,27 @@ class Model:
     >>> from fallline.table import load_bundled
     >>> iris = load_bundled("iris")
     >>> model = fit(iris, {"epochs": 30, "engine": "reference"}).model
-    >>> model.predict(iris.X[:2]).tolist()
+    >>> model.predict(iris.rows(np.arange(2))).tolist()
     ['setosa', 'setosa']
     """
 
     def __init__(
         self,
         encoder: Encoder,
-        network: Network,
+        networks: Sequence[Network],
         training: dict[str, Any] | None = None,
         engine: str = "native",
         threads: int | str | None = None,
+        sharpness: float = 1.0,
     ) -> None:
-        self.encoder, self.network, self.engine, self.threads = encoder, network, engine, threads
+        self.encoder, self.networks, self.engine, self.threads = encoder, list(networks), engine, threads
+        self.sharpness = sharpness
         self.training: dict[str, Any] = {} if training is None else training
+
+    @property
+    def network(self) -> Network:
+        """The first of the networks."""
+        return self.networks[0]
 
     @property
     def task(self) -> str:
@@ -73,8 +87,8 @@ class Model:
 
         Parameters
         ----------
-        X : Table or array of shape (n, n_in)
-            A table's columns are found by name; an array's are those of `encoder.columns`, in that order.
+        X : Table, data frame or array of shape (n, n_columns)
+            Columns are found by name; an array's are those of `encoder.columns`, in that order, all numbers.
 
         Returns
         -------
@@ -84,16 +98,16 @@ class Model:
         Raises
         ------
         DataError
-            A column is missing or a value is not finite.
+            A column is missing, or holds what it did not hold in training.
         """
-        return self.encoder.decode_target(self._outputs(X))
+        return self.encoder.decode_target(self.outputs(X))
 
     def predict_proba(self, X: Table | npt.ArrayLike) -> Array:
         """Probability of each class.
 
         Parameters
         ----------
-        X : Table or array of shape (n, n_in)
+        X : Table, data frame or array of shape (n, n_columns)
             As in `predict`.
 
         Returns
@@ -112,7 +126,7 @@ class Model:
             raise ParameterError(
                 f"this model predicts numbers ({self.encoder.target}); only classes have probabilities"
             )
-        return self._outputs(X)
+        return self.outputs(X)
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """How good the predictions for a table are, in the user's units.
@@ -137,15 +151,7 @@ class Model:
             raise DataError(f"{table.name}: there is no target {self.encoder.target!r} to compare with")
         if not table.n_rows:
             raise DataError(f"{table.name}: there are no rows to compare with")
-        target = self.encoder.encode_target(table.y)
-        A = self._outputs(table)
-        if self.classes is None:
-            predicted, actual = self.encoder.decode_target(A)[:, None], table.y.astype(np.float64)[:, None]
-            scores = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
-            return {name: score(predicted, actual) for name, score in scores.items()}
-        right = A[np.arange(len(A)), target].astype(np.float64)
-        log_loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean()
-        return {"accuracy": float((A.argmax(axis=1) == target).mean()), "log_loss": float(log_loss)}
+        return score(self.encoder, self.outputs(table), table.y)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, atomically: an older file stays whole until the new one is complete.
@@ -160,45 +166,90 @@ class Model:
         OSError
             The file cannot be written.
         """
-        model_file.write(path, self.encoder, self.network, self.training)
+        model_file.write(path, self.encoder, self.networks, self.training, self.sharpness)
 
     @cached_property
     def _engine(self) -> Engine:
         return as_engine(self.engine, self.threads)
 
-    def _outputs(self, X: Table | npt.ArrayLike) -> Array:
-        """Compute the network's output `(n, n_out)`, block by block, so that memory stays bounded."""
-        rows = inputs_of(X, self.encoder) if isinstance(X, Table) else np.asarray(_by_name(X, self.encoder))
-        if rows.dtype.kind not in "biuf":
-            raise DataError(f"inputs must be numbers, not {rows.dtype}")
-        network = self.network
-        A = np.empty((len(rows) if rows.ndim else 0, network.layer_sizes[-1]), dtype=network.dtype)
-        step = max(1, BLOCK_NUMBERS // max(network.layer_sizes))
-        for first in range(0, max(1, len(A)), step):
+    def outputs(self, X: Table | npt.ArrayLike) -> Array:
+        """Give what the networks say on average, in their own units, block by block, so that memory stays bounded.
+
+        Parameters
+        ----------
+        X : Table, data frame or array of shape (n, n_columns)
+            As in `predict`.
+
+        Returns
+        -------
+        array of shape (n, n_out)
+            Probabilities, or standardised numbers.
+
+        Raises
+        ------
+        DataError
+            As in `predict`.
+        """
+        rows = self._rows(X)
+        A = np.empty((len(rows), self.network.layer_sizes[-1]), dtype=self.network.dtype)
+        step = max(1, BLOCK_NUMBERS // max(self.network.layer_sizes))
+        for first in range(0, len(A), step):
             block = slice(first, first + step)
-            with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is refused just below
-                encoded = self.encoder.encode_inputs(rows[block] if rows.ndim else rows)
-            self._check_finite(encoded, first)
-            A[block] = self._engine.predict(
-                network.shape, network.parameters, encoded.astype(network.dtype, copy=False)
-            )
+            encoded = self.encoder.encode_inputs(rows[block]).astype(self.network.dtype, copy=False)
+            A[block] = self._mean_output(encoded)
         finite = np.isfinite(A).all(axis=1)
         if not finite.all():
             row, name = int(np.argmin(finite)) + 1, f"{X.name}, " if isinstance(X, Table) else ""
             raise DataError(f"{name}row {row}: no finite prediction; its numbers are far beyond those trained on")
         return A
 
-    def _check_finite(self, encoded: Array, first: int) -> None:
-        bad = ~np.isfinite(encoded)
-        if bad.any():
-            row, column = (int(i) for i in np.argwhere(bad)[0])
-            name = self.encoder.columns[column]
-            raise DataError(
-                f"row {first + row}, column {name!r}: the value is missing, infinite or too large for float32"
-            )
+    def _mean_output(self, encoded: Array) -> Array:
+        """Of encoded rows, shape (n, n_out)."""
+        outputs = [self._engine.predict(each.shape, each.parameters, encoded) for each in self.networks]
+        A = outputs[0] if len(outputs) == 1 else np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
+        return A if self.classes is None else sharpened(A, self.sharpness)
+
+    def _rows(self, X: Table | npt.ArrayLike) -> Array:
+        """Columns of whatever holds them in the encoder's order, as `Encoder.rows_of` gives them."""
+        encoder = self.encoder
+        if not isinstance(X, Table) and hasattr(X, "columns"):
+            X = table_from_any(X, encoder.columns, encoder.kinds)
+        if isinstance(X, Table):
+            rows, name = encoder.rows_of(X), f"{X.name}, "
+        else:
+            words = [column.name for column in encoder.encodings if column.role in ("category", "date")]
+            if words:
+                raise DataError(f"the model takes categories or dates ({listed(words)}); give a table or a data frame")
+            rows, name = np.asarray(X), ""
+            if rows.dtype.kind not in "biuf":
+                raise DataError(f"inputs must be numbers, not {rows.dtype}")
+            if rows.ndim != 2 or rows.shape[1] != len(encoder.columns):
+                raise DataError(f"inputs of shape (n, {len(encoder.columns)}) are needed, not {rows.shape}")
+        self._check_finite(rows, name)
+        return rows
+
+    def _check_finite(self, rows: Array, name: str) -> None:
+        """Numbers may be missing, but not infinite; and not missing where the training rows had them all."""
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32, copy=False)
+        total = rows.sum(dtype=np.float64)
+        if math.isfinite(total):
+            return
+        for j, column in enumerate(self.encoder.encodings):
+            bad = np.isinf(rows[:, j]) if column.role != "pixel" else ~np.isfinite(rows[:, j])
+            if column.role != "unused" and bad.any():
+                row = int(bad.argmax())
+                raise DataError(
+                    f"{name}row {row + 1 if name else row}, column {column.name!r}: the value is infinite or too large "
+                    "for float32"
+                )
 
     def __repr__(self) -> str:
-        return f"Model({self.task} of {self.encoder.target!r} from {self.encoder.n_in} inputs, {self.network!r})"
+        several = f"{len(self.networks)} times " if len(self.networks) > 1 else ""
+        return (
+            f"Model({self.task} of {self.encoder.target!r} from {len(self.encoder.columns)} columns, "
+            f"{several}{self.network!r})"
+        )
 
 
 def load(path: str | PathLike[str], engine: str = "native", threads: int | str | None = None) -> Model:
@@ -233,26 +284,47 @@ def load(path: str | PathLike[str], engine: str = "native", threads: int | str |
     ...     load(path).encoder.target
     'species'
     """
-    return Model(*model_file.read(path), engine=engine, threads=threads)
+    encoder, networks, training, sharpness = model_file.read(path)
+    return Model(encoder, networks, training, engine, threads, sharpness)
 
 
-def _by_name(X: Any, encoder: Encoder) -> Any:
-    """Put a data frame's columns in the encoder's order; anything without named columns stays as it is."""
-    names = getattr(X, "columns", None)
-    if names is None:
-        return X
-    missing = [name for name in encoder.columns if name not in list(names)]
-    if missing:
-        raise DataError(f"missing column {listed(missing)} (columns: {listed(list(map(str, names)))})")
-    return X[list(encoder.columns)]
+def score(encoder: Encoder, A: Array, y: Targets) -> dict[str, float]:
+    """How good outputs are, in the user's units.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    A : array of shape (n, n_out)
+        Probabilities, or standardised numbers.
+    y : array of shape (n,)
+        The raw targets.
+
+    Returns
+    -------
+    dict of str to float
+        As from `Model.evaluate`.
+    """
+    target = encoder.encode_target(y)
+    if encoder.classes is None:
+        predicted, actual = encoder.decode_target(A)[:, None], y.astype(np.float64)[:, None]
+        scores = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
+        return {name: measure(predicted, actual) for name, measure in scores.items()}
+    right = A[np.arange(len(A)), target].astype(np.float64)
+    log_loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean()
+    return {"accuracy": float((A.argmax(axis=1) == target).mean()), "log_loss": float(log_loss)}
 
 
-def inputs_of(table: Table, encoder: Encoder) -> npt.NDArray[np.float32]:
-    """Put a table's columns in the encoder's order, `(n, n_in)`; DataError names those that are missing."""
-    if table.columns == encoder.columns:
-        return table.X
-    place = {name: j for j, name in enumerate(table.columns)}
-    missing = [name for name in encoder.columns if name not in place]
-    if missing:
-        raise DataError(f"{table.name}: missing column {listed(missing)} (columns: {listed(table.columns)})")
-    return table.X[:, [place[name] for name in encoder.columns]]
+def sharpened(A: Array, sharpness: float) -> Array:
+    """Probabilities raised to a power, their sum brought back to 1.
+
+    Examples
+    --------
+    >>> sharpened(np.array([[0.2, 0.8]]), 2.0).round(3).tolist()
+    [[0.059, 0.941]]
+    """
+    if sharpness == 1:
+        return A
+    with np.errstate(divide="ignore"):
+        logits = sharpness * np.log(A)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

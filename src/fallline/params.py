@@ -82,6 +82,12 @@ class Param:
             raise ParameterError(f"{self.name} is {value!r}; it must be {self.range}")
         return converted
 
+    def number(self, value: Any) -> Any:
+        """Give the value as `check` does, but for "auto", which is for recipes: they have seen the rows."""
+        if isinstance(value, str):
+            raise ParameterError(f"{self.name} is {value!r}; it must be {self.words}")
+        return self.check(value)
+
     def parse(self, text: str) -> Any:
         """Give the value that a person typed, such as `256,256` or `none`; ParameterError as in `check`.
 
@@ -183,11 +189,12 @@ _TABLE = (
     Param(
         "validation",
         float,
-        0.2,
+        "auto",
         _share,
         "at least 0 and below 1",
-        "Share of the rows held back to measure on.",
+        "Share of the rows held back to measure on. auto: with several starts each holds back other rows, else 0.2.",
         "data",
+        ("auto",),
     ),
     Param(
         "hidden",
@@ -195,11 +202,20 @@ _TABLE = (
         "auto",
         lambda sizes: all(1 <= size <= 10_000_000 for size in sizes),
         "whole numbers from 1 to 10,000,000, such as 256,256 (none: no hidden layer)",
-        "Neurons of each hidden layer. auto: 256,256, or 64,64 for fewer than 1000 rows.",
+        "Neurons of each hidden layer. auto: 128,128; for pictures 256,256.",
         "network",
         ("auto",),
     ),
-    Param("activation", str, "relu", ACTIVATIONS, _one_of(ACTIVATIONS), "Activation of the hidden layers.", "network"),
+    Param(
+        "activation",
+        str,
+        "auto",
+        ACTIVATIONS,
+        _one_of(ACTIVATIONS),
+        "Activation of the hidden layers. auto: relu for classes, silu for numbers.",
+        "network",
+        ("auto",),
+    ),
     Param(
         "loss",
         str,
@@ -216,11 +232,20 @@ _TABLE = (
         "auto",
         _whole(1),
         "a whole number, 1 or more",
-        "Times that every row is visited. auto: 20 to 60, for about 10000 steps; but at least 700 steps.",
+        "Times that every row is visited. auto: 24; more where that would be fewer than 1500 steps.",
         "descent",
         ("auto",),
     ),
-    Param("batch_size", int, 32, _whole(1), "a whole number, 1 or more", "Rows in a batch.", "descent"),
+    Param(
+        "batch_size",
+        int,
+        "auto",
+        _whole(1),
+        "a whole number, 1 or more",
+        "Rows in a batch. auto: 64, for pictures 32.",
+        "descent",
+        ("auto",),
+    ),
     Param("optimizer", str, "adamw", OPTIMIZERS, _one_of(OPTIMIZERS), "How a gradient becomes a step.", "descent"),
     Param(
         "learning_rate",
@@ -228,18 +253,19 @@ _TABLE = (
         "auto",
         _positive,
         "a positive number",
-        "Length of a step relative to the gradient. auto: 0.001, for sgd 0.1.",
+        "Length of a step relative to the gradient. auto: what suits the optimizer and the task.",
         "descent",
         ("auto",),
     ),
     Param(
         "schedule",
         str,
-        "cosine",
+        "auto",
         SCHEDULES,
         _one_of(SCHEDULES),
-        "What the learning rate is multiplied by as the training goes on.",
+        "What the learning rate is multiplied by as the training goes on. auto: coslog4, for pictures cosine.",
         "descent",
+        ("auto",),
     ),
     Param(
         "clip_norm",
@@ -257,7 +283,7 @@ _TABLE = (
         "auto",
         _not_negative,
         "0 or more",
-        "Share of each weight, times the learning rate, taken away a step. auto: 300 / rows, at most 1, for adamw.",
+        "Share of each weight, times the learning rate, taken away a step. auto: what suits the optimizer.",
         "regularisation",
         ("auto",),
     ),
@@ -275,11 +301,12 @@ _TABLE = (
     Param(
         "label_smoothing",
         float,
-        0.0,
+        "auto",
         _share,
         "at least 0 and below 1",
-        "Share of each target that is spread evenly over the classes.",
+        "Share of each target that is spread evenly over the classes. auto: 0.05, for pictures and numbers 0.",
         "regularisation",
+        ("auto",),
     ),
     Param(
         "patience",
@@ -287,17 +314,27 @@ _TABLE = (
         None,
         _whole(1),
         "a whole number, 1 or more",
-        "Stop after this many epochs without a better loss on the held-back rows, and keep the best epoch.",
+        "Stop after this many epochs in which no start got better on the rows it did not see.",
         "regularisation",
         (None,),
     ),
     Param(
         "starts",
         int,
-        1,
+        "auto",
         _whole(1),
         "a whole number, 1 or more",
-        "Random starts to train; the best on the held-back rows is kept.",
+        "Random starts to train together. auto: 8, for pictures 1.",
+        "run",
+        ("auto",),
+    ),
+    Param(
+        "combine",
+        str,
+        "average",
+        ("average", "best"),
+        "'average' or 'best'",
+        "Whether the starts answer together, or only the one that is best on the rows it did not see.",
         "run",
     ),
     Param(
@@ -354,8 +391,8 @@ def check(settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     Examples
     --------
     >>> settings = check({"epochs": 5})
-    >>> settings["epochs"], settings["batch_size"]
-    (5, 32)
+    >>> settings["epochs"], settings["optimizer"], settings["starts"]
+    (5, 'adamw', 'auto')
     """
     given = dict(settings or {})
     for name in given:

@@ -35,8 +35,8 @@ class Run:
     kept_epochs : list of int
         Whole epochs up to that step.
     losses : array of shape (K,)
-        Loss of each start at its kept parameters: on the validation rows, or, without any, the training loss of an
-        epoch next to them. NaN where it was not measured.
+        Loss of each start at its kept parameters: on the validation rows (or what the descent monitored there), or,
+        without any, the training loss of an epoch next to them. NaN where it was not measured.
     """
 
     networks: list[Network]

@@ -51,7 +51,7 @@ def as_starts(
         "l2": _checked("l2", l2),
     }
     networks = [net.copy()] if isinstance(net, Network) else _alike(net)
-    n_starts = PARAMS["starts"].check(starts)
+    n_starts = PARAMS["starts"].number(starts)
     lengths = {f"starts is {n_starts}": n_starts} if n_starts > 1 else {}
     if not isinstance(net, Network):
         lengths[f"net has {len(networks)} networks"] = len(networks)

@@ -47,6 +47,12 @@ from fallline.cli import output
         ("train irsi", "no file 'irsi', did you mean 'iris'?"),
         ("train broken.csv --target y", "broken.csv, line 3, column 'x': 'oops' is not a number"),
         ("train one.csv --target y", "one.csv"),
+        (
+            "train houses.csv --target price --column area",
+            "--column is 'area'; it must be NAME=KIND, where KIND is",
+        ),
+        ("train houses.csv --target price --column area=text", "--column is 'area=text'; it must be NAME=KIND"),
+        ("train houses.csv --target price --column aria=category", "no column 'aria', did you mean 'area'?"),
         ("train constant.csv --target y", "one class only"),
         ("predict nofile iris", "nofile: there is no such file"),
         ("predict houses.csv iris", "houses.csv: not a fallline model"),
@@ -67,7 +73,7 @@ def test_one_line(refused, folder, arguments, says):
 
 @pytest.fixture
 def folder(tmp_path, houses, models):
-    (tmp_path / "broken.csv").write_text("x,y\n1,2\noops,3\n")
+    (tmp_path / "broken.csv").write_text("x,y\n1,2\noops,3\n4,5\n")
     (tmp_path / "one.csv").write_text("x,y\n1,2.5\n")
     (tmp_path / "constant.csv").write_text("x,y\n1,a\n2,a\n3,a\n")
     header = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)"
@@ -95,7 +101,7 @@ def test_nothing_is_left_behind_by_a_refusal(refused, tmp_path):
 
 
 def test_a_column_whose_name_has_two_lines_is_still_one_line(refused, tmp_path):
-    (tmp_path / "odd.csv").write_text('"x\ny",z\noops,3\n1,4\n')
+    (tmp_path / "odd.csv").write_text('"x\ny",z\noops,3\n1,4\n2,5\n')
     assert "oops" in refused("train", "odd.csv", "--target", "z")
 
 

@@ -84,15 +84,13 @@ def test_targets_are_numbers_if_all_are_else_labels(save, cells, expected, kind)
         (b"", "t.csv: the file is empty"),
         (b"\n\n", "t.csv: the file is empty"),
         (b"a,y\n", "t.csv: it has column names but no rows"),
-        (b"a,y\n1,2\nabc,3\n", "t.csv, line 3, column 'a': 'abc' is not a number; only numeric inputs are supported"),
-        (b'a,b,y\n1,"2",3\n4,"5\n6",7\n8,9,0\nx,1,2\n', "t.csv, line 3, column 'b': '5\\n6' is not a number"),
-        (b'y,a,b\n"p\nq",1,2\n\nr,1,\n', "t.csv, line 5, column 'b': the value is missing"),
-        (b"a,b,y\n1,,3\n", "t.csv, line 2, column 'b': the value is missing"),
-        (b"a,b,y\n1,NA,3\n", "t.csv, line 2, column 'b': the value is missing"),
-        (b"a,b,y\n1,nan,3\n", "t.csv, line 2, column 'b': the value is missing"),
+        (
+            b"a,y\n1,2\n4,5\nabc,3\n",
+            "t.csv, line 4, column 'a': 'abc' is not a number, but most of the col",
+        ),
+        (b'a,b,y\n1,"2",3\n4,"5\n6",7\n8,9,0\n7,1,2\n', "t.csv, line 3, column 'b': '5\\n6' is not a number, but most"),
         (b"a,b,y\n1,inf,3\n", "t.csv, line 2, column 'b': 'inf' is not a finite number"),
         (b"a,b,y\n1,1e39,3\n", "t.csv, line 2, column 'b': '1e39' is too large for float32"),
-        (b"a,b,y\n1,true,3\n", "t.csv, line 2, column 'b': 'true' is not a number"),
         (b"a,y\n1,2\n3,\n", "t.csv, line 3, column 'y': the value is missing"),
         (b"a,y\n1,2\n3,inf\n", "t.csv, line 3, column 'y': 'inf' is not a finite number"),
         (b"a,b,y\n1,2,3\n1,2\n", "t.csv, line 3: 2 fields where the first line has 3"),
@@ -113,9 +111,9 @@ def test_targets_are_numbers_if_all_are_else_labels(save, cells, expected, kind)
         (b"a\r\r\n\n1\n2\n", "t.csv, line 1: mixed line ends"),
         (b"a,y\r\n1,2\r3,4\r\n", "t.csv, line 2: mixed line ends"),
         (b"a,y\r\r\n1,2\r\r\n\r\r\n", "t.csv, line 1: mixed line ends"),
-        (b"a,y\n1_000,2\n", "t.csv, line 2, column 'a': '1_000' is not a number"),
-        ("a,y\n\u0663,2\n".encode(), "t.csv, line 2, column 'a': '\u0663' is not a number"),
-        ("a,y\n\uff13,2\n".encode(), "t.csv, line 2, column 'a': '\uff13' is not a number"),
+        (b"a,y\n1_000,2\n1,2\n1,2\n", "t.csv, line 2, column 'a': '1_000' is not a number, but most"),
+        ("a,y\n\u0663,2\n1,2\n1,2\n".encode(), "t.csv, line 2, column 'a': '\u0663' is not a number, but most"),
+        ("a,y\n\uff13,2\n1,2\n1,2\n".encode(), "t.csv, line 2, column 'a': '\uff13' is not a number, but most"),
         (b"a,y\r1,2\r3,4\r", "t.csv, line 1: old Mac line ends"),
         (b"y\n1\n2\n", "t.csv: no input column is left"),
     ],
@@ -127,6 +125,42 @@ def test_a_broken_file_gives_one_line(save, capfd, content, message):
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "expected"),
+    [
+        (["1", "2.5", ""], "number", [1, 2.5, np.nan]),
+        (["1", "NA", "?", "nan", " "], "number", [1, np.nan, np.nan, np.nan, np.nan]),
+        (["", "", ""], "number", [np.nan] * 3),
+        (['"1,5"', '"2,25"', '"3"'], "number", [1.5, 2.25, 3]),
+        (['"1,500"', '"2,250"'], "category", [0, 1]),  # thousands, or not: nobody knows
+        (["true", "false", "true"], "category", [1, 0, 1]),
+        (["b", "a", "", "b"], "category", [1, 0, np.nan, 1]),
+        (["1", "x", "y"], "category", [0, 1, 2]),
+        (["2000-01-01", "2000-01-03", ""], "date", [0, 2, np.nan]),
+        (["1999-12-31 12:00:00", "2000-01-01 06:00:00"], "date", [-0.5, 0.25]),
+        (["31.12.1999", "02.01.2000"], "date", [-1, 1]),
+        (["12/31/1999", "01/02/2000"], "date", [-1, 1]),
+        (["2000-01-01", "soon"], "category", [0, 1]),
+    ],
+)
+def test_columns_are_guessed(save, cells, kind, expected):
+    table = read(save("x,y\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))), "y")
+    assert table.kind("x") == kind
+    np.testing.assert_array_equal(table.X[:, 0], np.array(expected, np.float32))
+
+
+def test_what_a_column_holds_can_be_said(save):
+    path = save("zip,when,y\n10115,1,0\n80331,2,1\n10115,3,0\n")
+    table = read(path, "y", kinds={"zip": "category"})
+    assert (table.kind("zip"), table.labels["zip"]) == ("category", ("10115", "80331"))
+    with pytest.raises(DataError, match=r"^t.csv, line 2, column 'when': '1' is not a date, such as 2024-12-31$"):
+        read(path, "y", kinds={"when": "date"})
+    with pytest.raises(DataError, match=r"^t.csv: no column 'zap', did you mean 'zip'\?"):
+        read(path, "y", kinds={"zap": "category"})
+    with pytest.raises(DataError, match=r"^t.csv, line 3, column 'x': 'two' is not a number$"):
+        read(save("x,y\n1,0\ntwo,1\n"), "y", kinds={"x": "number"})
 
 
 def test_the_line_is_right_far_down_a_file(save):
@@ -193,7 +227,7 @@ class TestForPrediction:
 
 
 def test_standard_input(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,y\n1,2\nz,4\n")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,y\n1,2\nz,4\n5,6\n")))
     with pytest.raises(DataError, match=r"^standard input, line 3, column 'a': 'z' is not a number"):
         read("-", "y")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,y\n1,2\n")))
@@ -272,5 +306,5 @@ def test_any_bytes_give_a_table_or_one_line(save, content):
         with pytest.raises(DataError, match=r"^[^\n]+$"):
             read(path, "y")
     else:
-        assert np.isfinite(table.X).all()
+        assert not np.isinf(table.X).any()
         assert table.y.shape == (table.n_rows,)

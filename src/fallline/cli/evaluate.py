@@ -28,7 +28,8 @@ def evaluate(
     from fallline.table import read
 
     trained = load(model, **settings)
-    rows = read(data, trained.encoder.target, columns=trained.encoder.columns)
+    encoder = trained.encoder
+    rows = read(data, encoder.target, columns=list(encoder.kinds), kinds=encoder.kinds)
     scores = trained.evaluate(rows)
     if as_json:
         print(to_json({"model": str(model), "data": rows.name, "rows": rows.n_rows, "scores": scores}))

@@ -60,6 +60,7 @@ def _contents(path: Path) -> dict[str, Any]:
         "target": model.encoder.target,
         "classes": None if model.classes is None else model.classes.tolist(),
         "inputs": list(model.encoder.columns),
+        "networks": len(model.networks),
         "layers": list(model.network.layer_sizes),
         "activation": list(model.network.activation),
         "output": model.network.output,

@@ -39,7 +39,7 @@ def predict(
     from fallline.table import read
 
     trained = load(model, **settings)
-    rows = read(data, None, columns=trained.encoder.columns)
+    rows = read(data, None, columns=list(trained.encoder.kinds), kinds=trained.encoder.kinds)
     if proba:
         names = [] if trained.classes is None else [str(label) for label in trained.classes.tolist()]
         predictions = trained.predict_proba(rows)

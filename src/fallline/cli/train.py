@@ -17,10 +17,16 @@ from fallline.errors import ParameterError
 from fallline.params import PARAMS
 
 if TYPE_CHECKING:
-    from fallline.fit import Fit
-    from fallline.table import Table
+    from collections.abc import Sequence
 
-DATA = "CSV, Parquet, NPZ or IDX file; - for CSV on standard input; or a bundled set, such as digits."
+    from fallline.fit import Fit
+    from fallline.table import Encoder, Kind, Table
+
+KINDS = ("number", "category", "date")
+DATA = (
+    "CSV, Parquet, Arrow, Feather, JSON lines, NPZ or IDX file; - for CSV on standard input; or a bundled set, such as "
+    "digits."
+)
 
 
 def train(
@@ -35,29 +41,38 @@ def train(
     validation: Annotated[
         str,
         typer.Option(
-            metavar="SHARE|FILE", help="Share of the rows held back to measure on; or a file of rows to measure on."
+            metavar="SHARE|FILE",
+            help="Share of the rows held back to measure on; or a file of rows to measure on. auto: each of several "
+            "starts holds back other rows.",
         ),
-    ] = "0.2",
+    ] = "auto",
     drop: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=KIND", help="What a column holds: number, category or date; may be given several times."
+        ),
+    ] = None,
     task: Annotated[str, setting("task")] = "auto",
     hidden: Annotated[str, setting("hidden")] = "auto",
-    activation: Annotated[str, setting("activation")] = "relu",
+    activation: Annotated[str, setting("activation")] = "auto",
     loss: Annotated[str, setting("loss")] = "auto",
     epochs: Annotated[str, setting("epochs")] = "auto",
-    batch_size: Annotated[str, setting("batch_size")] = "32",
+    batch_size: Annotated[str, setting("batch_size")] = "auto",
     optimizer: Annotated[str, setting("optimizer")] = "adamw",
     learning_rate: Annotated[str, setting("learning_rate")] = "auto",
-    schedule: Annotated[str, setting("schedule")] = "cosine",
+    schedule: Annotated[str, setting("schedule")] = "auto",
     clip_norm: Annotated[str, setting("clip_norm")] = "none",
     weight_decay: Annotated[str, setting("weight_decay")] = "auto",
     l1: Annotated[str, setting("l1")] = "0",
     l2: Annotated[str, setting("l2")] = "0",
     dropout: Annotated[str, setting("dropout")] = "0",
-    label_smoothing: Annotated[str, setting("label_smoothing")] = "0",
+    label_smoothing: Annotated[str, setting("label_smoothing")] = "auto",
     patience: Annotated[str, setting("patience")] = "none",
-    starts: Annotated[str, setting("starts")] = "1",
+    starts: Annotated[str, setting("starts")] = "auto",
+    combine: Annotated[str, setting("combine")] = "average",
     seed: Annotated[str, setting("seed")] = "0",
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
@@ -65,15 +80,18 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> int:
-    """Train a network on a table and write the model to a file.
+    """Train networks on a table and write the model to a file.
 
-    Some rows are held back and only measured on. Ctrl-C stops the training; the best so far is written, and the exit
-    status is 130. If the loss of every start became infinite the last good model is written and the exit status is 1.
+    Columns may hold numbers, categories and dates, and values may be missing. Several networks are trained at once,
+    each of which holds back other rows, and answer together. Ctrl-C stops the training; the best so far is written,
+    and the exit status is 130. If the loss of every start became infinite the last good model is written and the exit
+    status is 1.
     """
     if not data:
         raise ParameterError("DATA is empty; name a file or a bundled set")
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
-    validation_file = None if _is_number(validation) else validation
+    kinds = _kinds(column or ())
+    validation_file = None if validation == "auto" or _is_number(validation) else validation
     if validation_file is None:
         settings["validation"] = PARAMS["validation"].parse(validation)
     check_writable("--out", out)
@@ -86,10 +104,11 @@ def train(
     from fallline.table import read
 
     began = time.perf_counter()
-    table = read(data, target, drop=drop or ())
+    table = read(data, target, drop=drop or (), kinds=kinds)
     validation_table = None
     if validation_file is not None:
-        validation_table = read(validation_file, table.target, columns=table.columns)
+        as_trained = {name: table.kind(name) for name in table.columns}
+        validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
     fitted = fit(table, settings, () if quiet else (ProgressBar(),), validation_table)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
@@ -113,6 +132,17 @@ def train(
     return 1 if reason == "diverged" else 0
 
 
+def _kinds(columns: Sequence[str]) -> dict[str, Kind]:
+    """What `--column` says, `NAME=KIND` each."""
+    kinds: dict[str, Kind] = {}
+    for text in columns:
+        name, _, kind = text.rpartition("=")
+        if not name or kind not in KINDS:
+            raise ParameterError(f"--column is {text!r}; it must be NAME=KIND, where KIND is one of {', '.join(KINDS)}")
+        kinds[name] = kind  # type: ignore[assignment]
+    return kinds
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -130,7 +160,9 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "task": model.task,
         "target": model.encoder.target,
         "classes": None if model.classes is None else model.classes.tolist(),
-        "inputs": model.encoder.n_in,
+        "columns": {column.name: column.role for column in model.encoder.encodings},
+        "unused": {column.name: column.reason for column in model.encoder.encodings if column.role == "unused"},
+        "inputs": len(model.encoder.columns),
         "layers": list(model.network.layer_sizes),
         "activation": model.training["settings"]["activation"],
         "parameters": len(model.network.parameters),
@@ -139,9 +171,10 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "scores": fitted.scores,
         "held_back_chose": fitted.held_back_chose,
         "epochs": run.history.rows[-1]["epoch"] if len(run.history) else 0,
-        "kept_epoch": run.kept_epochs[fitted.start],
+        "kept_epochs": [run.kept_epochs[k] for k in fitted.starts],
         "starts": len(run.networks),
-        "kept_start": fitted.start,
+        "kept_starts": fitted.starts,
+        "folds": fitted.n_folds,
         "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
         "stop_reason": run.stop_reason,
         "message": run.message,
@@ -161,23 +194,53 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
         if encoder.classes.dtype.kind in "if" and len(encoder.classes) > 10:
             kind += " (--task regression for a number)"
     activation = f", {summary['activation']}" if len(summary["layers"]) > 2 else ""
-    held_back, epochs = summary["rows_held_back"], summary["epochs"]
-    kept = "" if summary["kept_epoch"] == epochs else f", of which epoch {summary['kept_epoch']} was kept"
+    epochs, several = summary["epochs"], len(summary["kept_starts"]) > 1
+    first, last = min(summary["kept_epochs"]), max(summary["kept_epochs"])
+    kept = f"{first} to {last}" if first < last else f"{last}"
+    kept = "" if first == epochs else f", kept at epoch {kept}"
     losses = [loss for loss in summary["losses"] if loss is not None]
-    starts = f"; {len(losses)} starts, losses from {min(losses):.3g} to {max(losses):.3g}" if len(losses) > 1 else ""
+    spread = f"; {len(losses)} starts, losses from {min(losses):.3g} to {max(losses):.3g}" if len(losses) > 1 else ""
     rows = [
         ["data", f"{summary['data']}: {summary['inputs']} inputs ({listed_briefly(encoder.columns)})"],
+        *_columns(encoder),
         ["target", f"{encoder.target}: {kind}"],
         [
-            "network",
-            f"{'-'.join(map(str, summary['layers']))}{activation}, {summary['parameters']:,} numbers",
+            "networks" if several else "network",
+            (f"{len(summary['kept_starts'])}, averaged: " if several else "")
+            + f"{'-'.join(map(str, summary['layers']))}{activation}, {summary['parameters']:,} numbers"
+            + (" each" if several else ""),
         ],
-        ["rows", f"{summary['rows_trained']} to train on" + (f", {held_back} held back" if held_back else "")],
-        ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{starts}"],
+        ["rows", _rows(summary)],
+        ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{spread}"],
     ]
     if fitted.scores and summary["model"]:
-        chosen = "start" if summary["starts"] > 1 else "epoch"
+        chosen = "epoch" if summary["starts"] == 1 or several else "start"
         chose = f" (they chose the {chosen}, so expect a little worse)" if fitted.held_back_chose else ""
+        if fitted.n_folds and several:  # each row was answered by few of the networks, all of them together do better
+            chose = ""
         rows.append(["held back", score_text(fitted.scores) + chose])
     rows.append(["model", summary["model"] or "not written"])
     return aligned(rows)
+
+
+def _rows(summary: dict[str, Any]) -> str:
+    """Say which rows were trained on."""
+    trained, held_back = summary["rows_trained"], summary["rows_held_back"]
+    if summary["folds"]:
+        return f"{trained}; each network held back another 1/{summary['folds']} of them to measure on"
+    return f"{trained} to train on" + (f", {held_back} held back" if held_back else "")
+
+
+def _columns(encoder: Encoder) -> list[list[str]]:
+    """Say what the columns were taken for, where they are not all numbers."""
+    roles: dict[str, list[str]] = {"number": [], "category": [], "date": [], "unused": []}
+    for column in encoder.encodings:
+        roles.setdefault(column.role, []).append(column.name)
+    if not (roles["category"] or roles["date"] or roles["unused"]):
+        return []
+    taken = {"number": "numbers", "category": "categories", "date": "dates"}
+    rows = [[word, listed_briefly(roles[role])] for role, word in taken.items() if roles[role]]
+    unused = [f"{column.name}: {column.reason}" for column in encoder.encodings if column.role == "unused"]
+    if unused:
+        rows.append(["left out", "; ".join(unused[:5]) + (f" and {len(unused) - 5} more" if unused[5:] else "")])
+    return rows

@@ -1,48 +1,62 @@
 """The model file: safetensors, with one metadata entry `fallline` that holds a JSON header.
 
-Tensors: `W.0`, `b.0`, ... of the network, float32 or float64; `encoder.center`, `encoder.scale`, float32 `(n_in,)`.
+Tensors, float32 or float64, of K networks that answer together: `W.0` (K, n_in, n_out), `b.0` (K, n_out), `W.1`, ...,
+and of their inputs, where they have some, `inputs.scale`, `inputs.w`, `inputs.p`, `inputs.M`, `inputs.c`,
+`inputs.table.0`, ..., each with the same leading axis.
 
-Header, format 1: `format` (1), `encoder` (what `Encoder.to_header` gives), `network` (`layer_sizes`, `activation` of
-each hidden layer, `output`, `start`, `seed`, `dtype`), `training` (how the model came about; nothing depends on it).
-Numbers that JSON has no word for (NaN, infinity) stand as null.
+Header, format 2: `format` (2), `encoder` (what `Encoder.to_header` gives), `network` (`layer_sizes`, `activation` of
+each hidden layer, `output`, `start`, `seed`, `dtype`, `inputs` or null), `sharpness` (of the probabilities; 1 leaves
+them as they are), `training` (how the model came about; nothing depends on it). Numbers that JSON has no word for (NaN,
+infinity) stand as null.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.atomic import whole_file
 from fallline.errors import FalllineError, ModelFileError
+from fallline.inputs import Inputs
 from fallline.network import Network
 from fallline.table import Encoder
+from fallline.table.columns import ColumnEncoding, Role
 
 Array = npt.NDArray[Any]
 
-FORMAT = 1
+FORMAT = 2
 KEY = "fallline"
 MOST_HISTORY_ROWS = 20_000  # safetensors caps its header at 100 MB; a row takes about 250 bytes
 CLASS_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "bool": (bool,), "int64": (int,), "float64": (int, float)}
 
 
-def write(path: str | PathLike[str], encoder: Encoder, network: Network, training: Mapping[str, Any]) -> None:
+def write(
+    path: str | PathLike[str],
+    encoder: Encoder,
+    networks: Sequence[Network],
+    training: Mapping[str, Any],
+    sharpness: float = 1.0,
+) -> None:
     """Write a model, atomically: a reader sees the old file or the new one, never a part.
 
     Parameters
     ----------
     path : str or path
     encoder : Encoder
-    network : Network
+    networks : sequence of Network
+        Alike but for their parameters.
     training : mapping
         JSON-serialisable; of a long `history` every so many rows are kept, and the last.
+    sharpness : float, default 1
+        Of the probabilities; see `fallline.model.Model`.
 
     Raises
     ------
@@ -51,6 +65,8 @@ def write(path: str | PathLike[str], encoder: Encoder, network: Network, trainin
     """
     from safetensors.numpy import save
 
+    network = networks[0]
+    before = network.shape.inputs
     header = {
         "format": FORMAT,
         "encoder": encoder.to_header(),
@@ -61,18 +77,18 @@ def write(path: str | PathLike[str], encoder: Encoder, network: Network, trainin
             "start": network.start,
             "seed": network.seed,
             "dtype": network.dtype.name,
+            "inputs": None if before is None else before.settings(),
         },
+        "sharpness": sharpness,
         "training": {**training, "history": _thinned(training.get("history", []))},
     }
-    tensors = {f"encoder.{name}": tensor for name, tensor in encoder.tensors().items()}
-    for layer, (W, b) in enumerate(zip(network.W, network.b, strict=True)):
-        tensors |= {f"W.{layer}": W, f"b.{layer}": b}
+    tensors = {name: np.stack([_parts(each)[name] for each in networks]) for name in _parts(network)}
     data = save(tensors, {KEY: to_json(header)})
     with whole_file(path, binary=True) as file:
         file.write(data)
 
 
-def read(path: str | PathLike[str]) -> tuple[Encoder, Network, dict[str, Any]]:
+def read(path: str | PathLike[str]) -> tuple[Encoder, list[Network], dict[str, Any], float]:
     """Read what `write` wrote, and check it.
 
     Parameters
@@ -82,8 +98,9 @@ def read(path: str | PathLike[str]) -> tuple[Encoder, Network, dict[str, Any]]:
     Returns
     -------
     encoder : Encoder
-    network : Network
+    networks : list of Network
     training : dict
+    sharpness : float
 
     Raises
     ------
@@ -92,15 +109,16 @@ def read(path: str | PathLike[str]) -> tuple[Encoder, Network, dict[str, Any]]:
     """
     header, tensors = _contents(path)
     try:
-        encoder = _encoder(header["encoder"], tensors)
-        network = _network(header["network"], tensors, encoder)
-        training = header["training"]
+        encoder = _encoder(header["encoder"])
+        networks = _networks(header["network"], tensors, encoder)
+        training, sharpness = header["training"], header["sharpness"]
         _require(isinstance(training, dict), "training is not an object")
+        _require(_is_number(sharpness) and sharpness > 0, "sharpness is not positive")
     except KeyError as error:
         raise ModelFileError(f"{path}: damaged model file ({error} is missing)") from None
     except (FalllineError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ModelFileError(f"{path}: damaged model file ({error})") from None
-    return encoder, network, training
+    return encoder, networks, training, float(sharpness)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -162,6 +180,8 @@ def _contents(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Arra
         raise ModelFileError(
             f"{path}: of format {number}, but this fallline reads up to format {FORMAT}; update fallline"
         )
+    if number < FORMAT:
+        raise ModelFileError(f"{path}: of format {number}, from before the first release; train the model again")
     return header, tensors
 
 
@@ -169,14 +189,21 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
 
 
-def _encoder(header: dict[str, Any], tensors: Mapping[str, Array]) -> Encoder:
-    columns, classes, shape = header["columns"], header["classes"], header["image_shape"]
-    _require(_is_list(columns, str) and len(set(columns)) == len(columns) > 0, "columns are not different names")
+def _parts(network: Network) -> dict[str, Array]:
+    """Views of a network's parameters by the names of their tensors."""
+    parts: dict[str, Array] = {}
+    if network.shape.inputs is not None:
+        views = network.shape.inputs.views(network.parameters)
+        parts |= {f"inputs.{name}": part for name, part in views.items()}
+    for layer, (W, b) in enumerate(zip(network.W, network.b, strict=True)):
+        parts |= {f"W.{layer}": W, f"b.{layer}": b}
+    return parts
+
+
+def _encoder(header: dict[str, Any]) -> Encoder:
+    classes, shape = header["classes"], header["image_shape"]
     _require(isinstance(header["target"], str), "target is not a name")
-    n_in = len(columns)
-    for name in ("center", "scale"):
-        _check_tensor(tensors, f"encoder.{name}", (n_in,), ("float32",))
-    _require((tensors["encoder.scale"] > 0).all(), "a scale is not positive")
+    _require(_is_list(header["columns"], dict), "columns are not a list")
     if header["task"] == "classification":
         _require(classes["type"] in CLASS_TYPES, f"classes of type {classes['type']!r}")
         _require(_is_list(classes["values"], *CLASS_TYPES[classes["type"]]), "classes are not of their type")
@@ -187,26 +214,49 @@ def _encoder(header: dict[str, Any], tensors: Mapping[str, Array]) -> Encoder:
         _require(_is_number(header[name]), f"{name} is not a number")
     _require(header["target_scale"] > 0, "target_scale is not positive")
     if shape is not None:
-        _require(_is_list(shape, int) and len(shape) == 2 and math.prod(shape) == n_in, "image_shape does not fit")
-    return Encoder.from_parts(header, {name: tensors[f"encoder.{name}"] for name in ("center", "scale")})
+        fits = _is_list(shape, int) and len(shape) == 2 and math.prod(shape) == len(header["columns"])
+        _require(fits, "image_shape does not fit")
+    encoder = Encoder.from_header(header)
+    _require(len(set(encoder.columns)) == len(encoder.columns) > 0, "columns are not different names")
+    for column in encoder.encodings:
+        _check_column(column)
+    return encoder
 
 
-def _network(header: dict[str, Any], tensors: Mapping[str, Array], encoder: Encoder) -> Network:
-    sizes, dtype = header["layer_sizes"], header["dtype"]
+def _check_column(column: ColumnEncoding) -> None:
+    """Refuse what `fit_column` would not give."""
+    _require(isinstance(column.name, str) and isinstance(column.reason, str), "a column has no name")
+    _require(column.role in get_args(Role), f"column {column.name!r} has the role {column.role!r}")
+    _require(_is_number(column.center) and _is_number(column.scale) and column.scale >= 0, "a scale is not positive")
+    _require(isinstance(column.missing, bool) and isinstance(column.timed, bool), "a column is damaged")
+    labels = list(column.labels)
+    _require(_is_list(labels, str) and len(set(labels)) == len(labels), f"the labels of {column.name!r} are damaged")
+    _require(column.role != "category" or len(labels) > 1, f"the labels of {column.name!r} are missing")
+
+
+def _networks(header: dict[str, Any], tensors: Mapping[str, Array], encoder: Encoder) -> list[Network]:
+    sizes, dtype, before = header["layer_sizes"], header["dtype"], header["inputs"]
     _require(_is_list(sizes, int) and len(sizes) >= 2, "layer_sizes is not a list of whole numbers")
+    inputs = None if before is None else Inputs(**before)
+    _require(inputs == encoder.inputs, "the inputs do not fit the columns")
     _require(sizes[0] == encoder.n_in and sizes[-1] == encoder.n_out, "the network does not fit the columns")
     _require(_is_list(header["activation"], str), "activation is not a list of names")
     _require(
         header["output"] == ("identity" if encoder.classes is None else "softmax"), "the output does not fit the task"
     )
-    names = ["encoder.center", "encoder.scale"]
-    for layer, shape in enumerate(pairwise(sizes)):
-        _check_tensor(tensors, f"W.{layer}", shape, (dtype,))
-        _check_tensor(tensors, f"b.{layer}", shape[1:], (dtype,))
-        names += [f"W.{layer}", f"b.{layer}"]
-    _require(sorted(names) == sorted(tensors), "there are tensors that do not belong to it")
-    block = np.concatenate([tensors[name].ravel() for name in names[2:]])
-    return Network(sizes, header["activation"], header["output"], header["start"], header["seed"], dtype, block)
+    taken = sizes if inputs is None else [inputs.n_out, *sizes[1:]]
+    shapes = {} if inputs is None else {f"inputs.{name}": shape for name, shape in inputs.shapes.items()}
+    for layer, (n_in, n_out) in enumerate(pairwise(taken)):
+        shapes |= {f"W.{layer}": (n_in, n_out), f"b.{layer}": (n_out,)}
+    _require(tensors, "there are no tensors")
+    K = next(iter(tensors.values())).shape[:1]
+    _require(K and K[0] > 0, "the tensors have no networks")
+    for name, shape in shapes.items():
+        _check_tensor(tensors, name, (*K, *shape), (dtype,))
+    _require(sorted(shapes) == sorted(tensors), "there are tensors that do not belong to it")
+    blocks = [np.concatenate([tensors[name][k].ravel() for name in shapes]) for k in range(K[0])]
+    settings = (sizes, header["activation"], header["output"], header["start"], header["seed"], dtype)
+    return [Network(*settings, block, inputs) for block in blocks]
 
 
 def _check_tensor(tensors: Mapping[str, Array], name: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:

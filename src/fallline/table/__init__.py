@@ -2,8 +2,22 @@
 
 from fallline.table.bundled import BUNDLED, BundledSet, load_bundled
 from fallline.table.encode import Encoder, guess_task
+from fallline.table.frames import table_from_any
 from fallline.table.read import read
-from fallline.table.split import split
-from fallline.table.table import Table, Task
+from fallline.table.split import folds, split
+from fallline.table.table import Kind, Table, Task
 
-__all__ = ["BUNDLED", "BundledSet", "Encoder", "Table", "Task", "guess_task", "load_bundled", "read", "split"]
+__all__ = [
+    "BUNDLED",
+    "BundledSet",
+    "Encoder",
+    "Kind",
+    "Table",
+    "Task",
+    "folds",
+    "guess_task",
+    "load_bundled",
+    "read",
+    "split",
+    "table_from_any",
+]

@@ -73,7 +73,7 @@ def _matrix(arrays: dict[str, npt.NDArray[Any]], path: Path) -> npt.NDArray[np.f
         raise DataError(f"{path}, array {name!r}: rows and columns of numbers are needed, not {_kind(raw)}")
     with np.errstate(over="ignore"):  # an overflow becomes inf, which is refused just below
         X = np.ascontiguousarray(raw, dtype=np.float32)
-    bad = ~np.isfinite(X)
+    bad = np.isinf(X)  # NaN is missing
     if bad.any():
         row, column = divmod(int(bad.argmax()), X.shape[1])
         raise DataError(f"{path}, {name}[{row}, {column}]: {raw[row, column]} is not a finite float32")

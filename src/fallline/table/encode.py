@@ -1,20 +1,33 @@
-"""Between a table and a network: inputs standardised, targets as codes or standardised numbers, and back."""
+"""Between a table and a network: columns as numbers, targets as codes or standardised numbers, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError
+from fallline.inputs import Inputs
+from fallline.table.columns import (
+    MISSING_LABEL,
+    TABLE_SIZE,
+    ColumnEncoding,
+    encode_category,
+    encode_date,
+    fit_column,
+    smoothly_clipped,
+)
 from fallline.table.names import listed
 from fallline.table.number import as_number
-from fallline.table.table import Table, Targets, Task
+from fallline.table.table import Kind, Table, Targets, Task
 
 MOST_CLASSES_IN_NUMBERS = 20
+SPREAD = 0.7  # of the frequencies that numbers are embedded with: docs/design/recipe.md
 
 
 def guess_task(y: Targets) -> Task:
@@ -49,33 +62,29 @@ class Encoder:
     Parameters
     ----------
     task : {"classification", "regression"}
-    columns : tuple of str
-        The names of the inputs.
+    encodings : tuple of ColumnEncoding
+        One for each input.
     target : str
     classes : ndarray of shape (n_out,) or None
         The labels, sorted; None for regression.
-    center, scale : ndarray of shape (n_in,), float32
-        Inputs are encoded as ``(X - center) / scale``.
     target_center, target_scale : float
-        The same for the targets of regression; 0 and 1 for classification.
+        Targets of regression are encoded as ``(y - target_center) / target_scale``; 0 and 1 for classification.
     image_shape : tuple of int or None
         Height and width, where the inputs are pixels.
 
     Examples
     --------
     >>> import numpy as np
-    >>> X = np.array([[1], [3]], np.float32)
-    >>> encoder = Encoder.fit(Table("two.csv", X, np.array(["no", "yes"]), ("x",), "y"))
-    >>> encoder.encode_inputs(X).tolist(), encoder.encode_target(np.array(["yes", "no"])).tolist()
-    ([[-1.0], [1.0]], [1, 0])
+    >>> X = np.array([[1], [3], [2]], np.float32)
+    >>> encoder = Encoder.fit(Table("three.csv", X, np.array(["no", "yes", "yes"]), ("x",), "y"))
+    >>> encoder.encode_inputs(X).ravel(), encoder.encode_target(np.array(["yes", "no"]))
+    (array([-0.9486833,  0.9486833,  0.       ], dtype=float32), array([1, 0]))
     """
 
     task: Task
-    columns: tuple[str, ...]
+    encodings: tuple[ColumnEncoding, ...]
     target: str
     classes: Targets | None
-    center: npt.NDArray[np.float32]
-    scale: npt.NDArray[np.float32]
     target_center: float = 0.0
     target_scale: float = 1.0
     image_shape: tuple[int, int] | None = None
@@ -98,7 +107,8 @@ class Encoder:
         Raises
         ------
         DataError
-            Where there is nothing to learn: fewer than two rows, no targets, one class; or text for a regression.
+            Where there is nothing to learn: fewer than two rows, no targets, one class, no column with two values; or
+            text for a regression.
         ParameterError
             For an unknown task.
         """
@@ -110,48 +120,106 @@ class Encoder:
         task = task or guess_task(table.y)
         if task not in get_args(Task):
             raise ParameterError(f"unknown task {task!r}, it is 'classification' or 'regression'")
-        if table.image_shape is None:
-            center, scale = _center_and_scale(table.X)
-        else:
-            center, scale = np.zeros(table.n_in), np.ones(table.n_in)
         classes, target_center, target_scale = None, 0.0, 1.0
         if task == "classification":
             classes = np.unique(table.y)
             if len(classes) == 1:
                 raise DataError(f"{table.name}: the target {table.target!r} has one class only: {classes[0].item()!r}")
         else:
-            column = _numbers(table.y, table.target, count=False)[:, np.newaxis]
-            target_center, target_scale = (float(moment[0]) for moment in _center_and_scale(column))
+            target_center, target_scale = _center_and_scale(_numbers(table.y, table.target, count=False))
             if not np.isfinite(target_scale):
                 raise DataError(f"{table.name}: the numbers in the target {table.target!r} are too large")
-        return cls(
-            task,
-            table.columns,
-            table.target,
-            classes,
-            center.astype(np.float32),
-            scale.astype(np.float32),
-            target_center,
-            target_scale,
-            table.image_shape,
-        )
+        if table.image_shape is None:
+            encodings = tuple(fit_column(table, j) for j in range(table.n_in))
+        else:
+            encodings = tuple(ColumnEncoding(name, "pixel") for name in table.columns)
+        if all(column.role == "unused" for column in encodings):
+            reasons = listed(f"{column.name}: {column.reason}" for column in encodings)
+            raise DataError(f"{table.name}: no input column can be used ({reasons})")
+        return cls(task, encodings, table.target, classes, target_center, target_scale, table.image_shape)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the inputs, as they stand in a table."""
+        return tuple(column.name for column in self.encodings)
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """What a reader should take the columns for."""
+        return {column.name: column.kind for column in self.encodings if column.kind is not None}
+
+    @cached_property
+    def inputs(self) -> Inputs | None:
+        """What stands before the network's first layer: numbers are embedded; None for pixels."""
+        if self.image_shape is not None:
+            return None
+        embedded, plain = (sum(len(column.names[i]) for column in self.encodings) for i in (0, 1))
+        tables = [(len(column.labels) + 1, TABLE_SIZE) for column in self.encodings if column.is_table]
+        return Inputs(embedded, plain, tables, spread=SPREAD)
 
     @property
     def n_in(self) -> int:
         """Number of inputs of the network."""
-        return len(self.columns)
+        return len(self.columns) if self.inputs is None else self.inputs.n_in
 
     @property
     def n_out(self) -> int:
         """Number of outputs of the network: the classes, or one number."""
         return 1 if self.classes is None else len(self.classes)
 
-    def encode_inputs(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Standardise inputs.
+    def rows_of(self, table: Table) -> npt.NDArray[np.float32]:
+        """Put a table's columns in this encoder's order, and its categories in the places of this encoder's labels.
 
         Parameters
         ----------
-        X : ndarray of shape (n, n_in)
+        table : Table
+
+        Returns
+        -------
+        ndarray of shape (n, n_columns), float32
+            Categories as positions in their labels, -1 for those that are none of them.
+
+        Raises
+        ------
+        DataError
+            Names the columns that are missing or hold something else.
+        """
+        place = {name: j for j, name in enumerate(table.columns)}
+        missing = [column.name for column in self.encodings if column.name not in place and column.role != "unused"]
+        if missing:
+            raise DataError(f"{table.name}: missing column {listed(missing)} (columns: {listed(table.columns)})")
+        if table.columns == self.columns and not table.labels:
+            rows = table.X
+        else:
+            rows = np.stack(
+                [
+                    table.X[:, place[name]] if name in place else np.zeros(table.n_rows, np.float32)
+                    for name in self.columns
+                ],
+                axis=1,
+            )
+        for j, column in enumerate(self.encodings):
+            kind = column.kind
+            if kind is None:
+                continue
+            if table.kind(column.name) != kind:
+                raise DataError(
+                    f"{table.name}, column {column.name!r}: it holds a {table.kind(column.name)}; a {kind} is needed"
+                )
+            if kind == "category":
+                rows[:, j] = _recoded(rows[:, j], table.labels[column.name], column.labels)
+        return rows
+
+    def encode_inputs(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Make of columns what the network takes: numbers to embed, plain numbers, codes.
+
+        Numbers are centred on the median and scaled by the middle half, then smoothly clipped; missing ones become the
+        median, and an indicator says so. Categories become indicators, those of many labels codes.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n, n_columns)
+            As `rows_of` gives them.
 
         Returns
         -------
@@ -163,12 +231,34 @@ class Encoder:
         DataError
             For another number of columns.
         """
-        if X.ndim != 2 or X.shape[1] != self.n_in:
-            raise DataError(f"inputs of shape (n, {self.n_in}) are needed, not {X.shape}")
-        encoded = np.array(X, dtype=np.float32, order="C")
-        encoded -= self.center
-        encoded /= self.scale
-        return encoded
+        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
+            raise DataError(f"inputs of shape (n, {len(self.columns)}) are needed, not {rows.shape}")
+        if self.image_shape is not None:
+            return np.array(rows, dtype=np.float32, order="C")
+        numbers = [j for j, column in enumerate(self.encodings) if column.role == "number"]
+        center, scale = (np.array([getattr(self.encodings[j], name) for j in numbers]) for name in ("center", "scale"))
+        x = rows[:, numbers].astype(np.float64)
+        blank = np.isnan(x)
+        x = smoothly_clipped((np.where(blank, center, x) - center) * scale)
+        embedded, plain, codes = [], [], []
+        number = 0
+        for j, column in enumerate(self.encodings):
+            if column.role == "number":
+                embedded.append(x[:, number, None])
+                if column.missing:
+                    plain.append(blank[:, number, None])
+                number += 1
+            elif column.role == "date":
+                embedded.append(encode_date(rows[:, j].astype(np.float64), column))
+                if column.missing:
+                    plain.append(np.isnan(rows[:, j])[:, None])
+            elif column.role == "category":
+                position = _with_missing(rows[:, j], column)
+                if column.is_table:
+                    codes.append(position[:, None] + 1)
+                else:
+                    plain.append(encode_category(position, column))
+        return np.ascontiguousarray(np.concatenate([*embedded, *plain, *codes], axis=1), dtype=np.float32)
 
     def encode_target(self, y: Targets) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
         """Turn targets into what a loss compares the network's output with.
@@ -238,7 +328,7 @@ class Encoder:
             classes = {"type": kind, "values": self.classes.tolist()}
         return {
             "task": self.task,
-            "columns": list(self.columns),
+            "columns": [column.to_header() for column in self.encodings],
             "target": self.target,
             "classes": classes,
             "target_center": self.target_center,
@@ -246,26 +336,14 @@ class Encoder:
             "image_shape": None if self.image_shape is None else list(self.image_shape),
         }
 
-    def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Give the arrays by name.
-
-        Returns
-        -------
-        dict
-            Keys: center, scale; float32 (n_in,).
-        """
-        return {"center": self.center, "scale": self.scale}
-
     @classmethod
-    def from_parts(cls, header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.float32]]) -> Encoder:
+    def from_header(cls, header: Mapping[str, Any]) -> Encoder:
         """Put an encoder together again.
 
         Parameters
         ----------
         header : mapping
             From `to_header`.
-        tensors : mapping
-            From `tensors`.
 
         Returns
         -------
@@ -274,25 +352,35 @@ class Encoder:
         classes, image_shape = header["classes"], header["image_shape"]
         return cls(
             task=header["task"],
-            columns=tuple(header["columns"]),
+            encodings=tuple(ColumnEncoding.from_header(column) for column in header["columns"]),
             target=header["target"],
             classes=None if classes is None else np.array(classes["values"], dtype=classes["type"]),
-            center=tensors["center"],
-            scale=tensors["scale"],
             target_center=header["target_center"],
             target_scale=header["target_scale"],
             image_shape=None if image_shape is None else (image_shape[0], image_shape[1]),
         )
 
 
-def _center_and_scale(X: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation of each column; a constant column has scale 1, and becomes 0."""
-    constant = X.min(axis=0) == X.max(axis=0)
+def _recoded(codes: npt.NDArray[np.float32], labels: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Positions in some labels as positions in others, -1 for those that are not among them; NaN stays."""
+    place = {label: i for i, label in enumerate(known)}
+    to = np.array([*(place.get(label, -1) for label in labels), math.nan], np.float32)
+    return to[np.where(np.isnan(codes), len(labels), codes).astype(np.int64)]
+
+
+def _with_missing(codes: npt.NDArray[Any], column: ColumnEncoding) -> npt.NDArray[np.float64]:
+    """Positions with that of a missing label, where it has one, in place of NaN; otherwise -1."""
+    missing = column.labels.index(MISSING_LABEL) if MISSING_LABEL in column.labels else -1
+    return np.where(np.isnan(codes), missing, codes).astype(np.float64)
+
+
+def _center_and_scale(y: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation; constant targets have scale 1."""
+    if y.min() == y.max():
+        return float(y[0]), 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        center = X.mean(axis=0, dtype=np.float64)
-        scale = X.std(axis=0, dtype=np.float64)
-    smallest = np.finfo(np.float32).tiny  # what float32 can still divide by
-    return np.where(constant, X[0], center), np.where(constant, 1.0, np.maximum(scale, smallest))
+        scale = float(y.std())
+        return float(y.mean()), max(scale, float(np.finfo(np.float32).tiny)) if scale == scale else math.inf
 
 
 def _numbers(y: Targets, target: str, *, count: bool) -> npt.NDArray[np.float64]:

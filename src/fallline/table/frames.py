@@ -1,9 +1,9 @@
-"""A Polars frame, of text or typed, to a table of numbers; what is not a number is named by its place."""
+"""A Polars frame, of text or typed, to a table; what cannot be read is named by its place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,18 @@ import numpy.typing as npt
 from fallline.errors import DataError
 from fallline.table.names import check_known, choose_inputs, listed
 from fallline.table.number import as_number
-from fallline.table.table import Table, Targets
+from fallline.table.table import Kind, Table, Targets
 
 if TYPE_CHECKING:
     import polars as pl
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
-NOT_YET = "only numeric inputs are supported so far, drop the column or encode it"
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
+DAY_ZERO = "2000-01-01"
+# Text that is a date: all cells of a column must agree on one of these.
+DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d", "%d.%m.%Y",
+                "%m/%d/%Y", "%d/%m/%Y")  # fmt: skip
+
+Place = Callable[[int, str], str]
 
 
 def table_from_frame(
@@ -28,8 +33,10 @@ def table_from_frame(
     target: str | None = None,
     columns: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
+    typed: bool = True,
 ) -> Table:
-    """Pick target and inputs from a frame and cast them to numbers.
+    """Pick target and inputs from a frame, find out what they are, and make numbers of them.
 
     Parameters
     ----------
@@ -38,8 +45,10 @@ def table_from_frame(
         What to call the frame; the table's name.
     where : callable
         From a row to what messages call it, such as ``"line 7"``.
-    target, columns, drop
+    target, columns, drop, kinds
         As in `read`.
+    typed : bool, default True
+        Whether the columns' types mean something; in CSV all is text.
 
     Returns
     -------
@@ -48,7 +57,7 @@ def table_from_frame(
     Raises
     ------
     DataError
-        For unknown columns and for cells that are missing, or are inputs but no finite numbers.
+        For unknown columns and for cells that are not what their column is.
     """
     if columns is None:
         if target is None:
@@ -59,35 +68,201 @@ def table_from_frame(
     inputs = choose_inputs(frame.columns, target, columns, drop, label)
     if frame.height == 0:
         raise DataError(f"{label}: it has column names but no rows")
+    kinds = kinds or {}
+    for name in kinds:
+        check_known(name, frame.columns, label)
 
     def place(row: int, column: str) -> str:
         return f"{label}, {where(row)}, column {column!r}"
 
-    X = _inputs(frame.select(inputs), label, place)
+    X = np.empty((frame.height, len(inputs)), np.float32)
+    labels: dict[str, tuple[str, ...]] = {}
+    dates = set()
+    for j, name in enumerate(inputs):
+        series = _plain(frame[name], label)
+        kind = kinds.get(name) or _guess(series, place, typed)
+        if kind == "category":
+            X[:, j], labels[name] = _codes(series)
+        elif kind == "date":
+            X[:, j] = _days(series, place)
+            dates.add(name)
+        else:
+            X[:, j] = _numbers(series, place)
     y = None if target is None else _targets(frame[target], label, place)
-    return Table(label, X, y, inputs, target)
+    return Table(label, X, y, inputs, target, None, labels, frozenset(dates))
 
 
-def _inputs(frame: pl.DataFrame, label: str, place: Callable[[int, str], str]) -> npt.NDArray[np.float32]:
+def table_from_any(frame: Any, columns: Sequence[str], kinds: Mapping[str, Kind]) -> Table:
+    """Take a data frame of any library that Narwhals knows (pandas, Polars, PyArrow, ...).
+
+    Parameters
+    ----------
+    frame : data frame
+    columns, kinds
+        As in `read`.
+
+    Returns
+    -------
+    Table
+    """
+    import narwhals as nw
     import polars as pl
 
-    for column, dtype in frame.schema.items():
-        if not _castable(dtype):
-            raise DataError(f"{label}, column {column!r}: it holds {dtype} values; {NOT_YET}")
-    text = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    numbers = text.with_columns(pl.col(pl.String).str.strip_chars()).cast(pl.Float32, strict=False)
-    X = np.ascontiguousarray(numbers.to_numpy(order="c"))  # nulls become NaN
-    bad = ~np.isfinite(X)
+    native = nw.from_native(frame, eager_only=True)
+    missing = [name for name in columns if name not in native.columns and name in kinds]
+    if missing:
+        raise DataError(f"missing column {listed(missing)} (columns: {listed(map(str, native.columns))})")
+    there = [name for name in columns if name in native.columns]
+    series = []
+    for name in there:
+        column = native[name]
+        series.append(pl.Series(str(name), column.to_numpy() if column.dtype.is_numeric() else column.to_list()))
+    polars = pl.DataFrame(series)
+    return table_from_frame(polars, "the data frame", lambda row: f"row {row}", columns=there, kinds=kinds)
+
+
+def _plain(series: pl.Series, label: str) -> pl.Series:
+    """A column as numbers, dates or stripped text, with null where a value is missing."""
+    import polars as pl
+
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
+    if series.dtype == pl.String:
+        text = series.str.strip_chars()
+        series = text.set(text.is_in(MISSING), None)
+    elif series.dtype == pl.Boolean:
+        series = series.cast(pl.Int8)
+    elif series.dtype.is_float():
+        series = series.fill_nan(None)
+    elif not (series.dtype.is_numeric() or series.dtype in (pl.Date, pl.Datetime, pl.Null)):
+        raise DataError(
+            f"{label}, column {series.name!r}: it holds {series.dtype} values; numbers, text or dates are needed, drop "
+            "the column"
+        )
+    return series
+
+
+def _guess(series: pl.Series, place: Place, typed: bool) -> Kind:
+    """Numbers if all are, else dates if all are, else categories; a few words among numbers are a mistake.
+
+    Where columns have types, text is meant as text, be it digits.
+    """
+    import polars as pl
+
+    if series.dtype in (pl.Date, pl.Datetime):
+        return "date"
+    if series.dtype != pl.String:
+        return "number"
+    known = series.len() - series.null_count()
+    words = (_cast(series).is_null() & series.is_not_null()).to_numpy()
+    n_words = int(words.sum())
+    if not n_words and not typed:
+        return "number"
+    if 2 * n_words < known and not typed:
+        row = int(words.argmax())
+        raise DataError(
+            f"{place(row, series.name)}: {series[row]!r} is not a number, but most of the column are; mend it, or say "
+            "that the column is a category"
+        )
+    return "date" if _parse_dates(series).null_count() == series.null_count() else "category"
+
+
+def _cast(series: pl.Series) -> pl.Series:
+    """Text as numbers, null where it is none; decimal commas are taken where no cell has a point."""
+    import polars as pl
+
+    numbers: pl.Series = series.cast(pl.Float64, strict=False)
+    if numbers.null_count() == series.null_count():
+        return numbers
+    comma = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$|^[+-]?\d+$"
+    filled = series.drop_nulls()
+    in_thousands = filled.str.contains(r"^[+-]?\d{1,3},\d{3}$|^[+-]?\d+$").all()  # 1,234 may be either
+    if filled.str.contains(comma).all() and not in_thousands:
+        numbers = series.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    return numbers
+
+
+def _numbers(series: pl.Series, place: Place) -> npt.NDArray[np.float32]:
+    import polars as pl
+
+    if series.dtype in (pl.Date, pl.Datetime):
+        raise DataError(f"{place(0, series.name)}: {series[0]} is a date, where the column has numbers")
+    numbers = _cast(series) if series.dtype == pl.String else series.cast(pl.Float64, strict=False)
+    _refuse(series, (numbers.is_null() & series.is_not_null()).to_numpy(), place)
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+        x: npt.NDArray[np.float32] = numbers.to_numpy().astype(np.float32)
+    _refuse(series, np.isinf(x), place)
+    return x
+
+
+def _parse_dates(series: pl.Series) -> pl.Series:
+    """Text as moments by the first format that all cells follow; null where none does."""
+    import polars as pl
+
+    parsed = pl.Series(series.name, [None] * series.len(), pl.Datetime)
+    if series.null_count() == series.len():
+        return parsed
+    first = series.drop_nulls().head(100)
+    for form in DATE_FORMATS:
+        if first.str.to_datetime(form, strict=False).null_count():
+            continue
+        parsed = series.str.to_datetime(form, strict=False)
+        if parsed.null_count() == series.null_count():
+            break
+    return parsed
+
+
+def _days(series: pl.Series, place: Place) -> npt.NDArray[np.float32]:
+    """Days since 2000-01-01."""
+    import polars as pl
+
+    moments = _parse_dates(series) if series.dtype == pl.String else series
+    if moments.dtype not in (pl.Date, pl.Datetime):
+        raise DataError(f"{place(0, series.name)}: {series[0]!r} is not a date, such as 2024-12-31")
+    bad = (moments.is_null() & series.is_not_null()).to_numpy()
     if bad.any():
-        row, j = divmod(int(bad.argmax()), X.shape[1])
-        raise DataError(f"{place(row, frame.columns[j])}: {_complaint(text[row, j])}")
-    return X
+        row = int(bad.argmax())
+        raise DataError(f"{place(row, series.name)}: {series[row]!r} is not a date, such as 2024-12-31")
+    milliseconds = moments.cast(pl.Datetime("ms")).dt.replace_time_zone(None).cast(pl.Int64).cast(pl.Float64).to_numpy()
+    zero = np.datetime64(DAY_ZERO, "ms").astype(np.int64)
+    days: npt.NDArray[np.float32] = ((milliseconds - float(zero)) / 86_400_000).astype(np.float32)
+    return days
 
 
-def _targets(series: pl.Series, label: str, place: Callable[[int, str], str]) -> Targets:
+def _codes(series: pl.Series) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    """Positions in the sorted labels, NaN where missing, and the labels."""
+    text = as_labels(series)
+    names = sorted(text.drop_nulls().unique().to_list())
+    place = {name: i for i, name in enumerate(names)}
+    codes = [math.nan if value is None else place[value] for value in text.to_list()]
+    return np.array(codes, np.float32), tuple(names)
+
+
+def as_labels(series: pl.Series) -> pl.Series:
+    """Values as text; whole numbers look alike whether they are kept as integers or not.
+
+    Parameters
+    ----------
+    series : polars.Series
+
+    Returns
+    -------
+    polars.Series of String
+    """
     import polars as pl
 
-    if not _castable(series.dtype):
+    if series.dtype.is_float():
+        whole = series.cast(pl.Int64, strict=False)
+        if bool((whole.cast(pl.Float64) == series).fill_null(True).all()):
+            series = whole
+    text: pl.Series = series.cast(pl.String)
+    return text
+
+
+def _targets(series: pl.Series, label: str, place: Place) -> Targets:
+    import polars as pl
+
+    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise DataError(f"{label}, column {series.name!r}: {series.dtype} values cannot be a target")
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
@@ -113,15 +288,7 @@ def _targets(series: pl.Series, label: str, place: Callable[[int, str], str]) ->
     return series.to_numpy().astype(np.str_)
 
 
-def _castable(dtype: pl.DataType) -> bool:
-    import polars as pl
-
-    return dtype.is_numeric() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)
-
-
-def _refuse(
-    series: pl.Series, bad: npt.NDArray[np.bool_], place: Callable[[int, str], str], complaint: str | None = None
-) -> None:
+def _refuse(series: pl.Series, bad: npt.NDArray[np.bool_], place: Place, complaint: str | None = None) -> None:
     if bad.any():
         row = int(bad.argmax())
         value = series[row]
@@ -132,8 +299,8 @@ def _complaint(value: Any) -> str:
     """Say what is wrong with a cell that is no finite float32."""
     text = "" if value is None else str(value).strip()
     if text in MISSING:
-        return "the value is missing; fill it in or leave out the row or the column"
+        return "the value is missing; fill it in or leave out the row"
     number = as_number(text)
     if number is None:
-        return f"{text!r} is not a number; {NOT_YET}"
+        return f"{text!r} is not a number"
     return f"{text!r} is too large for float32" if math.isfinite(number) else f"{text!r} is not a finite number"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +18,19 @@ from fallline.table.delimited import read_delimited
 from fallline.table.frames import table_from_frame
 from fallline.table.idx import IDX_NAME, images_in, read_idx
 from fallline.table.names import choose_inputs, listed, suggestion
-from fallline.table.table import Table
+from fallline.table.table import Kind, Table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SEPARATORS = {".csv": ",;\t", ".txt": ",;\t", ".tsv": "\t"}
+FRAMES = {
+    ".parquet": "Parquet",
+    ".arrow": "Arrow",
+    ".feather": "Feather",
+    ".jsonl": "JSON lines",
+    ".ndjson": "JSON lines",
+}
 
 
 def read(
@@ -27,20 +38,23 @@ def read(
     target: str | None = None,
     columns: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Table:
-    r"""Read a table of numbers from a file, standard input or a bundled set.
+    r"""Read a table from a file, standard input or a bundled set.
 
     Parameters
     ----------
     source : str or path
-        A CSV (.csv, .txt, .tsv), Parquet or NPZ file, an IDX file of images or a folder with one, ``"-"`` for CSV on
-        standard input, or the name of a bundled set, which goes before a file of that name.
+        A CSV (.csv, .txt, .tsv), Parquet, Arrow, Feather, JSON lines or NPZ file, an IDX file of images or a folder
+        with one, ``"-"`` for CSV on standard input, or the name of a bundled set; that goes before a file of that name.
     target : str or None
         The column to learn. NPZ, IDX and bundled sets know theirs. With `columns` it is used where the file has it.
     columns : sequence of str or None
         The inputs, in this order, as a trained model wants them; the file may have more. None takes all.
     drop : sequence of str
         Columns to leave out, such as identifiers.
+    kinds : mapping from str to {"number", "category", "date"}, optional
+        What columns hold, where it should not be guessed.
 
     Returns
     -------
@@ -67,9 +81,9 @@ def read(
         return _choose(load_bundled(label), target, columns, drop)
     if label == "-":
         frame, where = read_delimited(sys.stdin.buffer.read(), "standard input")
-        return table_from_frame(frame, "standard input", where, target, columns, drop)
+        return table_from_frame(frame, "standard input", where, target, columns, drop, kinds, typed=False)
     try:
-        return _read_file(Path(source), target, columns, drop)
+        return _read_file(Path(source), target, columns, drop, kinds)
     except FileNotFoundError:
         beside = [str(path) for path in Path(source).parent.glob("*")] if Path(source).parent.is_dir() else []
         hint = suggestion(label, [*beside, *BUNDLED]) or f" (bundled sets: {listed(BUNDLED)})"
@@ -78,32 +92,42 @@ def read(
         raise DataError(f"{label}: cannot be read ({error.strerror or error})") from None
 
 
-def _read_file(path: Path, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:
+def _read_file(
+    path: Path,
+    target: str | None,
+    columns: Sequence[str] | None,
+    drop: Sequence[str],
+    kinds: Mapping[str, Kind] | None,
+) -> Table:
     if path.is_dir():
         path = images_in(path)
     suffix = path.suffix.lower()
     if suffix in SEPARATORS:
         frame, where = read_delimited(path.read_bytes(), str(path), SEPARATORS[suffix])
-        return table_from_frame(frame, str(path), where, target, columns, drop)
-    if suffix == ".parquet":
-        return _read_parquet(path, target, columns, drop)
+        return table_from_frame(frame, str(path), where, target, columns, drop, kinds, typed=False)
+    if suffix in FRAMES:
+        frame = _read_frame(path, suffix)
+        return table_from_frame(frame, str(path), lambda row: f"row {row + 1}", target, columns, drop, kinds)
     if suffix == ".npz":
         return _choose(read_npz(path, with_targets=columns is None or target == "y"), target, columns, drop)
     if IDX_NAME.search(path.name):
         return _choose(read_idx(path), target, columns, drop)
     path.stat()  # a file that is not there has nothing wrong with its kind
-    raise DataError(f"{path}: unknown kind of file (known: .csv, .tsv, .txt, .parquet, .npz, ...-idx3-ubyte[.gz])")
+    known = ", ".join([*SEPARATORS, *FRAMES, ".npz", "...-idx3-ubyte[.gz]"])
+    raise DataError(f"{path}: unknown kind of file (known: {known})")
 
 
-def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:
+def _read_frame(path: Path, suffix: str) -> pl.DataFrame:
+    """Read a file that knows its columns."""
     import polars as pl
 
+    data = path.read_bytes()
     try:
-        with path.open("rb") as file:
-            frame = pl.read_parquet(file)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    return table_from_frame(frame, str(path), lambda row: f"row {row + 1}", target, columns, drop)
+        if suffix == ".parquet":
+            return pl.read_parquet(data)
+        return pl.read_ndjson(data) if suffix in (".jsonl", ".ndjson") else pl.read_ipc(data)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as {FRAMES[suffix]} ({str(error).splitlines()[0]})") from None
 
 
 def _choose(table: Table, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:

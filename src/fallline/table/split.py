@@ -1,4 +1,4 @@
-"""Hold back some rows: the ones that say how good a network is on rows it has not seen."""
+"""Hold back some rows, once or in folds: those that say how good a network is on rows it has not seen."""
 
 from __future__ import annotations
 
@@ -46,15 +46,8 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     if not 0 < fraction < 1:
         raise ParameterError(f"the fraction of rows to hold back must be between 0 and 1, not {fraction}")
     n = table.n_rows
-    if task == "classification" and table.y is not None:
-        _, group, counts = np.unique(table.y, return_inverse=True, return_counts=True)
-    else:
-        group, counts = np.zeros(n, np.int64), np.array([n])
+    group, counts = _groups(table, task)
     if counts.max() < 2:
-        if n > 3:
-            raise DataError(
-                f"{table.name}: target {table.target!r} has {n} different values in {n} rows, too many for classes"
-            )
         raise DataError(
             f"{table.name}: too few rows ({n}) to hold one back; hold back none (validation 0), or use a file"
         )
@@ -71,3 +64,60 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     rank = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)  # the place of a row within its class
     held = rank < np.repeat(quota, counts)
     return np.sort(grouped[~held]), np.sort(grouped[held])
+
+
+def folds(table: Table, n_folds: int, seed: int, task: Task) -> Indices:
+    """Give each row a fold at random, all of nearly the same size; for classes, each class spread evenly.
+
+    Parameters
+    ----------
+    table : Table
+        With `n` rows and their targets.
+    n_folds : int
+        From 2 to n.
+    seed : int
+        The same seed gives the same folds.
+    task : {"classification", "regression"}
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Folds from 0 to `n_folds` - 1.
+
+    Raises
+    ------
+    ParameterError
+        For a number out of range.
+    DataError
+        Where every row is of a class of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = Table("twelve", np.zeros((12, 1), np.float32), np.repeat(["a", "b"], 6), ("x",), "y")
+    >>> fold = folds(table, 3, seed=0, task="classification")
+    >>> [np.bincount(fold[:6]).tolist(), np.bincount(fold[6:]).tolist()]
+    [[2, 2, 2], [2, 2, 2]]
+    """
+    n = table.n_rows
+    if not 2 <= n_folds <= n:
+        raise ParameterError(f"there are {n_folds} folds; there must be 2 or more, and at most as many as rows ({n})")
+    group, _ = _groups(table, task)
+    shuffled = np.random.default_rng(seed).permutation(n)
+    shuffled = shuffled[np.argsort(group[shuffled], kind="stable")]
+    fold = np.empty(n, np.int64)
+    fold[shuffled] = np.arange(n) % n_folds  # row after row of a class to the next fold
+    return fold
+
+
+def _groups(table: Table, task: Task) -> tuple[Indices, Indices]:
+    """The class of each row and how many rows it has; one for all where numbers are learned."""
+    n = table.n_rows
+    if task != "classification" or table.y is None:
+        return np.zeros(n, np.int64), np.array([n])
+    _, group, counts = np.unique(table.y, return_inverse=True, return_counts=True)
+    if counts.max() < 2 and n > 3:
+        raise DataError(
+            f"{table.name}: target {table.target!r} has {n} different values in {n} rows, too many for classes"
+        )
+    return group, counts

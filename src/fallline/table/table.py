@@ -1,14 +1,16 @@
-"""What every reader returns: a matrix of inputs, their names, and the raw targets."""
+"""What every reader returns: a matrix of inputs, what its columns are, and the raw targets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 Task: TypeAlias = Literal["classification", "regression"]
+Kind: TypeAlias = Literal["number", "category", "date"]
 Targets: TypeAlias = npt.NDArray[Any]  # int64, float64, bool or str
 Indices: TypeAlias = npt.NDArray[np.int64]
 
@@ -16,14 +18,15 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 @final
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of numbers with, where known, the targets to learn.
+    """Rows with, where known, the targets to learn.
 
     Parameters
     ----------
     name : str
         Where the rows come from; messages begin with it.
     X : ndarray of shape (n, n_in), float32, C-contiguous
-        The inputs, as they are in the file (images: 0 to 1).
+        The inputs: numbers as they are in the file (images: 0 to 1), categories as positions in their labels, dates as
+        days since 2000-01-01, with the time as a fraction. NaN is missing.
     y : ndarray of shape (n,) or None
         The raw targets: numbers (int64, float64), labels (str) or bool.
     columns : tuple of str
@@ -32,13 +35,17 @@ class Table:
         The name of `y`; None where `y` is.
     image_shape : tuple of int or None
         Height and width, where each row is a picture read line by line.
+    labels : mapping from str to tuple of str
+        The labels of each column of categories.
+    dates : frozenset of str
+        The columns of dates.
 
     Examples
     --------
     >>> import numpy as np
     >>> table = Table("two.csv", np.ones((2, 1), np.float32), np.array([1, 2]), ("width",), "price")
-    >>> table.n_rows, table.n_in
-    (2, 1)
+    >>> table.n_rows, table.n_in, table.kind("width")
+    (2, 1, 'number')
     """
 
     name: str
@@ -47,6 +54,8 @@ class Table:
     columns: tuple[str, ...]
     target: str | None
     image_shape: tuple[int, int] | None = None
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dates: frozenset[str] = frozenset()
 
     @property
     def n_rows(self) -> int:
@@ -57,6 +66,10 @@ class Table:
     def n_in(self) -> int:
         """Number of inputs."""
         return len(self.columns)
+
+    def kind(self, column: str) -> Kind:
+        """What a column of X holds."""
+        return "category" if column in self.labels else "date" if column in self.dates else "number"
 
     def rows(self, indices: Indices) -> Table:
         """Take some rows, in the given order.
