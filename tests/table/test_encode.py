@@ -46,11 +46,14 @@ def test_numbers_are_scaled_as_scikit_learn_does_and_smoothly_clipped(name):
     table = load_bundled(name)
     encoder = Encoder.fit(table)
     oracle = RobustScaler().fit(table.X.astype(np.float64))
+    numbers = [column.role == "number" for column in encoder.encodings]  # embedded, so they come first
     encoded = encoder.encode_inputs(table.X)
-    z = oracle.transform(table.X.astype(np.float64))
-    usual = np.percentile(table.X, 75, axis=0) > np.percentile(table.X, 25, axis=0)  # else scikit-learn's scale is 1
+    z = oracle.transform(table.X.astype(np.float64))[:, numbers]
+    low, high = np.percentile(table.X[:, numbers], [25, 75], axis=0)
+    usual = high > low  # else scikit-learn's scale is 1
     assert usual.sum() >= 4
-    np.testing.assert_allclose(encoded[:, usual], (z / np.sqrt(1 + (z / 3) ** 2))[:, usual], atol=1e-5)
+    clipped = z / np.sqrt(1 + (z / 3) ** 2)
+    np.testing.assert_allclose(encoded[:, : sum(numbers)][:, usual], clipped[:, usual], atol=1e-5)
     assert (encoded.dtype, encoded.flags.c_contiguous) == (np.float32, True)
     assert (np.abs(encoded) < 3).all()
 
@@ -61,9 +64,9 @@ def test_fit_looks_at_no_other_rows():
     assert (column.center, column.scale) == (2.0, 1.0)
 
 
-def test_a_number_that_seldom_differs_goes_by_its_whole_range():
-    encoder = Encoder.fit(table_of([[0]] * 9 + [[10]], np.arange(10) % 2))
-    assert encoder.encodings[0].scale == 2 / 10
+def test_a_number_that_seldom_differs_goes_by_the_numbers_that_do():
+    encoder = Encoder.fit(table_of([[0]] * 19 + [[10], [20], [90]], np.arange(22) % 2))
+    assert (encoder.encodings[0].center, encoder.encodings[0].scale) == (0, 1 / 20)
 
 
 @UNHURRIED
@@ -84,6 +87,17 @@ def test_a_column_that_says_nothing_is_left_out(value):
     assert encoder.encode_inputs(X.astype(np.float32)).shape == (7, 1)
     with pytest.raises(DataError, match=r"t.csv: no input column can be used \('x0: all values are"):
         Encoder.fit(table_of(X[:, :1], np.arange(7) % 2))
+
+
+def test_a_number_of_two_values_is_not_embedded():
+    encoder = Encoder.fit(table_of([[3, 1], [5, 2], [3, np.nan], [5, 1]], [0, 1, 0, 1]))
+    assert [column.role for column in encoder.encodings] == ["yes/no", "yes/no"]
+    assert encoder.inputs == Inputs(plain=3, spread=encoder.inputs.spread)
+    one = 1 / np.sqrt(1 + 1 / 9)
+    expected = [[-one, -one, 0], [one, one, 0], [-one, 0, 1], [one, -one, 0]]
+    np.testing.assert_allclose(
+        encoder.encode_inputs(np.array([[3, 1], [5, 2], [3, np.nan], [5, 1]])), expected, rtol=1e-6
+    )
 
 
 def test_missing_numbers_become_the_median_and_say_so():

@@ -233,13 +233,13 @@ def _rows(summary: dict[str, Any]) -> str:
 
 def _columns(encoder: Encoder) -> list[list[str]]:
     """Say what the columns were taken for, where they are not all numbers."""
-    roles: dict[str, list[str]] = {"number": [], "category": [], "date": [], "unused": []}
+    roles: dict[str, list[str]] = {}
     for column in encoder.encodings:
         roles.setdefault(column.role, []).append(column.name)
-    if not (roles["category"] or roles["date"] or roles["unused"]):
+    if set(roles) <= {"number", "pixel"}:
         return []
-    taken = {"number": "numbers", "category": "categories", "date": "dates"}
-    rows = [[word, listed_briefly(roles[role])] for role, word in taken.items() if roles[role]]
+    taken = {"number": "numbers", "yes/no": "yes or no", "category": "categories", "date": "dates"}
+    rows = [[word, listed_briefly(roles[role])] for role, word in taken.items() if role in roles]
     unused = [f"{column.name}: {column.reason}" for column in encoder.encodings if column.role == "unused"]
     if unused:
         rows.append(["left out", "; ".join(unused[:5]) + (f" and {len(unused) - 5} more" if unused[5:] else "")])

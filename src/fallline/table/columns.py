@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fallline.table.table import Kind, Table
 
 Array = npt.NDArray[Any]
-Role: TypeAlias = Literal["number", "pixel", "category", "date", "unused"]
+Role: TypeAlias = Literal["number", "yes/no", "pixel", "category", "date", "unused"]
 
 MOST_ONE_HOT = 50  # labels; a column of more is learned as a table of numbers
 TABLE_SIZE = 8  # numbers that each label of such a column becomes
@@ -29,7 +29,8 @@ class ColumnEncoding:
     Parameters
     ----------
     name : str
-    role : {"number", "pixel", "category", "date", "unused"}
+    role : {"number", "yes/no", "pixel", "category", "date", "unused"}
+        "yes/no" is a number that has two values; it is not embedded.
     reason : str
         In a few words, why it is taken for that.
     center, scale : float
@@ -54,7 +55,9 @@ class ColumnEncoding:
     @property
     def kind(self) -> Kind | None:
         """What a reader should take the column for; None where it does not matter."""
-        return None if self.role == "unused" else "number" if self.role == "pixel" else self.role
+        if self.role == "unused":
+            return None
+        return self.role if self.role in ("category", "date") else "number"
 
     @property
     def is_table(self) -> bool:
@@ -66,12 +69,15 @@ class ColumnEncoding:
         """What its numbers mean: those that are embedded, and plain ones (a code not among them)."""
         if self.role in ("unused", "pixel") or self.is_table:
             return [], [self.name] if self.role == "pixel" else []
+        blank = [f"{self.name} is missing"] if self.missing else []
         if self.role == "number":
-            return [self.name], [f"{self.name} is missing"] if self.missing else []
+            return [self.name], blank
+        if self.role == "yes/no":
+            return [], [self.name, *blank]
         if self.role == "date":
             cycles = ["year", "week", *(["day"] if self.timed else [])]
             parts = [f"{self.name}, {wave} of the {cycle}" for cycle in cycles for wave in ("sine", "cosine")]
-            return [self.name, *parts], [f"{self.name} is missing"] if self.missing else []
+            return [self.name, *parts], blank
         if len(self.labels) == 2:
             return [], [f"{self.name} is {self.labels[1]!r}"]
         return [], [f"{self.name} is {label!r}" if label else f"{self.name} is missing" for label in self.labels]
@@ -105,6 +111,9 @@ def fit_column(table: Table, j: int) -> ColumnEncoding:
         if missing:
             return ColumnEncoding(name, "number", "one number, or missing", float(present[0]), 0.0, missing=True)
         return ColumnEncoding(name, "unused", f"all values are {present[0]:g}")
+    low, high = float(present.min()), float(present.max())
+    if kind == "number" and ((present == low) | (present == high)).all():
+        return ColumnEncoding(name, "yes/no", f"{low:g} or {high:g}", (low + high) / 2, 2 / (high - low), missing)
     center, scale = _robust(present)
     if kind == "date":
         timed = bool((present != np.floor(present)).any())
@@ -124,9 +133,10 @@ def _fit_category(name: str, x: Array, labels: Sequence[str]) -> ColumnEncoding:
 
 
 def _robust(x: Array) -> tuple[float, float]:
-    """Median, and one over the range of the middle half; where that is 0, two over the whole range."""
-    low, center, high = np.percentile(x.astype(np.float64), [25, 50, 75])
-    spread = high - low if high > low else (float(x.max()) - float(x.min())) / 2
+    """Median, and one over the range of the middle half; where that is 0, over the usual distance of the others."""
+    x = x.astype(np.float64)
+    low, center, high = np.percentile(x, [25, 50, 75])
+    spread = high - low if high > low else float(np.median(np.abs(x[x != center] - center)))
     return float(center), float(min(1 / spread, np.finfo(np.float32).max))
 
 

@@ -26,6 +26,8 @@ from fallline.table.names import listed
 from fallline.table.number import as_number
 from fallline.table.table import Kind, Table, Targets, Task
 
+Array = npt.NDArray[Any]
+
 MOST_CLASSES_IN_NUMBERS = 20
 SPREAD = 0.7  # of the frequencies that numbers are embedded with: docs/design/recipe.md
 
@@ -235,16 +237,18 @@ class Encoder:
             raise DataError(f"inputs of shape (n, {len(self.columns)}) are needed, not {rows.shape}")
         if self.image_shape is not None:
             return np.array(rows, dtype=np.float32, order="C")
-        numbers = [j for j, column in enumerate(self.encodings) if column.role == "number"]
+        numbers = [j for j, column in enumerate(self.encodings) if column.role in ("number", "yes/no")]
         center, scale = (np.array([getattr(self.encodings[j], name) for j in numbers]) for name in ("center", "scale"))
         x = rows[:, numbers].astype(np.float64)
         blank = np.isnan(x)
         x = smoothly_clipped((np.where(blank, center, x) - center) * scale)
-        embedded, plain, codes = [], [], []
+        embedded: list[Array] = []
+        plain: list[Array] = []
+        codes: list[Array] = []
         number = 0
         for j, column in enumerate(self.encodings):
-            if column.role == "number":
-                embedded.append(x[:, number, None])
+            if column.role in ("number", "yes/no"):
+                (embedded if column.role == "number" else plain).append(x[:, number, None])
                 if column.missing:
                     plain.append(blank[:, number, None])
                 number += 1
