@@ -23,7 +23,7 @@ CASES = {
     "embedded": Inputs(embedded=2),
     "plain": Inputs(plain=19),
     "codes": Inputs(tables=[(3, 1), (7, 5)]),
-    "all": Inputs(embedded=3, plain=2, tables=[(4, 3)], frequencies=5, size=7, spread=0.5),
+    "all": Inputs(embedded=3, plain=2, tables=[(4, 3)], frequencies=5, size=7, spread=(0.5, 0.5)),
     "odd": Inputs(embedded=1, plain=17, tables=[(2, 2), (9, 4)], frequencies=17, size=2),
 }
 cases = pytest.mark.parametrize("inputs", CASES.values(), ids=CASES)
@@ -180,7 +180,7 @@ def test_embeddings_learn_what_a_plain_network_cannot() -> None:
     settings: dict[str, Any] = {"optimizer": Adam(0.01), "epochs": 60, "schedule": "cosine"}
     losses = [
         fl.descend(fl.Network([1, 16, 1], seed=1, inputs=before), x, wave, **settings).losses[0]
-        for before in (None, Inputs(embedded=1, spread=1.0))
+        for before in (None, Inputs(embedded=1, spread=(1.0, 1.0)))
     ]
     assert losses[1] < 0.1 * losses[0]
     codes = rng.integers(0, 30, (600, 1))
@@ -201,6 +201,12 @@ def test_copies_restarts_and_pickles_keep_their_inputs() -> None:
     assert other.shape.inputs == inputs
     assert not np.array_equal(inputs.views(other.parameters)["w"], inputs.views(net.parameters)["w"])
     np.testing.assert_array_equal(inputs.views(other.parameters)["scale"], 1)
+
+
+def test_frequencies_go_from_coarse_to_fine() -> None:
+    inputs = Inputs(embedded=4000, frequencies=5, spread=(0.1, 1.6))
+    w = inputs.views(fl.Network([4000, 1], inputs=inputs, seed=0).parameters)["w"]
+    np.testing.assert_allclose(w.std(axis=0), [0.1, 0.2, 0.4, 0.8, 1.6], rtol=0.05)
 
 
 @pytest.mark.parametrize("code", [3.0, -1.0, 0.5, np.nan, np.inf])
@@ -227,7 +233,8 @@ def test_codes_without_a_row_are_refused(code: float, n: int) -> None:
         ({"embedded": -1}, "embedded is -1; it must be a whole number, 0 or more"),
         ({"plain": 1.5}, "plain is 1.5; it must be a whole number, 0 or more"),
         ({"embedded": 1, "size": 1}, "size is 1; it must be a whole number, 2 or more"),
-        ({"embedded": 1, "spread": 0.0}, "spread is 0.0; it must be a positive number"),
+        ({"embedded": 1, "spread": 0.5}, "spread is 0.5; it must be two positive numbers"),
+        ({"embedded": 1, "spread": (0.0, 1.0)}, "spread is (0.0, 1.0); it must be two positive numbers"),
         ({"tables": [3]}, "tables is [3]; it must have two whole numbers above 0 for each column"),
         ({"tables": [(3, 0)]}, "tables is [(3, 0)]; it must have two whole numbers above 0 for each column"),
     ],

@@ -40,8 +40,9 @@ class Inputs:
     tables : sequence of (int, int), default ()
         For each column of codes, whole numbers from 0, how many categories there are and how many numbers each becomes.
     frequencies, size : int, default 16 and 4
-    spread : float, default 0.1
-        Standard deviation of `w` at a random start, in turns for a unit of x.
+    spread : (float, float), default (0.15, 1.5)
+        Standard deviation of the first frequency and of the last at a random start, in turns for a unit of x; those in
+        between form a geometric series, so that coarse waves stand beside fine ones.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class Inputs:
     tables: Sequence[tuple[int, int]] = ()
     frequencies: int = 16
     size: int = 4
-    spread: float = 0.1
+    spread: tuple[float, float] = (0.15, 1.5)
     shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -73,8 +74,9 @@ class Inputs:
             value = getattr(self, name)
             if not _is_whole(value, least):
                 raise ParameterError(f"{name} is {value!r}; it must be a whole number, {least} or more")
-        if not (math.isfinite(self.spread) and self.spread > 0):
-            raise ParameterError(f"spread is {self.spread}; it must be a positive number")
+        if not (isinstance(self.spread, Sequence) and len(self.spread) == 2 and all(map(_is_positive, self.spread))):
+            raise ParameterError(f"spread is {self.spread!r}; it must be two positive numbers")
+        object.__setattr__(self, "spread", tuple(map(float, self.spread)))
         try:
             tables = tuple((levels, size) for levels, size in self.tables)
         except (TypeError, ValueError):
@@ -111,8 +113,9 @@ class Inputs:
 
     def settings(self) -> dict[str, Any]:
         """What it was made of, as JSON can hold it."""
-        names = ("embedded", "plain", "frequencies", "size", "spread")
-        return {name: getattr(self, name) for name in names} | {"tables": [list(table) for table in self.tables]}
+        names = ("embedded", "plain", "frequencies", "size")
+        lists = {"tables": [list(table) for table in self.tables], "spread": list(self.spread)}
+        return {name: getattr(self, name) for name in names} | lists
 
     def views(self, block: Array) -> dict[str, Array]:
         """The parts of a flat block, by name, as views: scale, w, p, M, c, and table.0, table.1, ...
@@ -136,7 +139,7 @@ class Inputs:
         """Fill the block with a random start."""
         part, bound = self.views(block), 1 / math.sqrt(self.frequencies)
         part["scale"][...] = 1
-        part["w"][...] = rng.normal(0, self.spread, part["w"].shape)
+        part["w"][...] = rng.normal(0, np.geomspace(*self.spread, self.frequencies), part["w"].shape)
         part["p"][...] = rng.uniform(-0.5, 0.5, part["p"].shape)
         for name in ("M", "c"):
             part[name][...] = rng.uniform(-bound, bound, part[name].shape)
@@ -225,6 +228,10 @@ def _turns(x: Array, w: Array, p: Array) -> Array:
     """Angle of each wave; whole turns are left out first, for the digits that they would cost."""
     u = x * w + p
     return np.asarray(2 * math.pi * (u - np.rint(u)))
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
 
 
 def _is_whole(value: object, least: int) -> bool:

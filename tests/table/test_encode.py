@@ -92,7 +92,7 @@ def test_a_column_that_says_nothing_is_left_out(value):
 def test_a_number_of_two_values_is_not_embedded():
     encoder = Encoder.fit(table_of([[3, 1], [5, 2], [3, np.nan], [5, 1]], [0, 1, 0, 1]))
     assert [column.role for column in encoder.encodings] == ["yes/no", "yes/no"]
-    assert encoder.inputs == Inputs(plain=3, spread=encoder.inputs.spread)
+    assert encoder.inputs == Inputs(plain=3)
     one = 1 / np.sqrt(1 + 1 / 9)
     expected = [[-one, -one, 0], [one, one, 0], [-one, 0, 1], [one, -one, 0]]
     np.testing.assert_allclose(
@@ -125,7 +125,7 @@ def test_categories_become_indicators_as_in_scikit_learn():
     encoded = encoder.encode_inputs(encoder.rows_of(table))
     order = [list(encoder.encodings[0].labels).index(label) for label in oracle.categories_[0]]
     np.testing.assert_array_equal(encoded[:, order], oracle.transform([[cell or ""] for cell in cells]))
-    assert encoder.inputs == Inputs(plain=4, spread=encoder.inputs.spread)
+    assert encoder.inputs == Inputs(plain=4)
 
 
 def test_two_labels_are_one_number_and_others_are_unknown():

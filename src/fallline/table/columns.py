@@ -17,6 +17,7 @@ Role: TypeAlias = Literal["number", "yes/no", "pixel", "category", "date", "unus
 
 MOST_ONE_HOT = 50  # labels; a column of more is learned as a table of numbers
 TABLE_SIZE = 8  # numbers that each label of such a column becomes
+MOST_LABELS = 1000  # labels that have a place of their own, the commonest; the others share one
 MISSING_LABEL = ""  # no cell of a file is this text
 YEAR, WEEK = 365.2425, 7.0  # days
 SATURDAY = 0.0  # 2000-01-01, day 0, was one
@@ -124,12 +125,18 @@ def fit_column(table: Table, j: int) -> ColumnEncoding:
 def _fit_category(name: str, x: Array, labels: Sequence[str]) -> ColumnEncoding:
     codes = np.where(np.isnan(x), len(labels), x).astype(np.int64)
     counts = np.bincount(codes, minlength=len(labels) + 1)
-    known = [(*labels, MISSING_LABEL)[i] for i in np.flatnonzero(counts)]
+    names = (*labels, MISSING_LABEL)
+    known = [names[i] for i in np.flatnonzero(counts)]
     if len(known) == 1:
         return ColumnEncoding(name, "unused", f"all values are {known[0]!r}")
     if len(known) == len(x) and len(x) > 20:
         return ColumnEncoding(name, "unused", "each row has a text of its own, as an identifier has")
-    return ColumnEncoding(name, "category", f"{len(known)} labels", labels=tuple(known))
+    reason = f"{len(known)} labels"
+    if len(known) > MOST_LABELS:
+        commonest = np.argsort(-counts, kind="stable")[:MOST_LABELS]
+        known = [names[i] for i in np.sort(commonest[counts[commonest] > 1])]
+        reason += f", of which the commonest {len(known)} have a place of their own"
+    return ColumnEncoding(name, "category", reason, labels=tuple(known))
 
 
 def _robust(x: Array) -> tuple[float, float]:

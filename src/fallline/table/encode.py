@@ -29,7 +29,7 @@ from fallline.table.table import Kind, Table, Targets, Task
 Array = npt.NDArray[Any]
 
 MOST_CLASSES_IN_NUMBERS = 20
-SPREAD = 0.7  # of the frequencies that numbers are embedded with: docs/design/recipe.md
+MOST_EMBEDDED = 300  # columns; where there are more, they go in as they are
 
 
 def guess_task(y: Targets) -> Task:
@@ -156,8 +156,10 @@ class Encoder:
         if self.image_shape is not None:
             return None
         embedded, plain = (sum(len(column.names[i]) for column in self.encodings) for i in (0, 1))
+        if embedded > MOST_EMBEDDED:
+            embedded, plain = 0, embedded + plain
         tables = [(len(column.labels) + 1, TABLE_SIZE) for column in self.encodings if column.is_table]
-        return Inputs(embedded, plain, tables, spread=SPREAD)
+        return Inputs(embedded, plain, tables)
 
     @property
     def n_in(self) -> int:
