@@ -433,3 +433,39 @@ def test_a_batch_without_weight_moves_nothing(engine: str) -> None:
     alone = fl.descend(net, X[:2], y[:2], sample_weight=[1, 2], **settings)
     np.testing.assert_array_equal(run.network.parameters, alone.network.parameters)
     assert run.history["loss"] == alone.history["loss"]
+
+
+@both_engines
+def test_measuring_every_third_epoch_and_the_last(engine: str) -> None:
+    X, y = wave()
+    settings: dict[str, Any] = {"epochs": 8, "batch_size": 10, "engine": engine, "validation": (X[:20], y[:20])}
+    often, seldom = (
+        fl.descend(fl.Network([1, 8, 1], seed=1), X, y, metrics="rmse", measure_every=every, **settings)
+        for every in (1, 3)
+    )
+    for column in ("validation_loss", "rmse"):
+        expected = np.full((8, 1), np.nan)
+        expected[[2, 5, 7]] = often.history[column][[2, 5, 7]]
+        np.testing.assert_array_equal(seldom.history[column], expected)
+    best = int(np.nanargmin(seldom.history["validation_loss"]))
+    assert seldom.kept_epochs == [best + 1]
+    with pytest.raises(fl.ParameterError, match="measure_every is 0; it must be a whole number, 1 or more"):
+        fl.descend(fl.Network([1, 8, 1]), X, y, measure_every=0)
+
+
+def test_another_measure_may_say_which_epoch_is_best() -> None:
+    X, y = wave()
+    settings: dict[str, Any] = {"epochs": 12, "batch_size": 10, "validation": (X[:20], y[:20]), "seed": 3}
+    metrics = {"first": lambda A, Y: float(len(A)), "mae": fl.metrics.mae}
+    run = fl.descend(fl.Network([1, 8, 1], seed=1), X, y, metrics=metrics, monitor="mae", **settings)
+    assert run.kept_epochs == [int(run.history["mae"].argmin()) + 1]
+    assert run.losses[0] == run.history["mae"].min()
+    run = fl.descend(fl.Network([1, 8, 1], seed=1), X, y, metrics=metrics, monitor="first", **settings)
+    assert run.kept_epochs == [1]
+    for monitor, message in (
+        ("rmse", "monitor is 'rmse'; it must be 'validation_loss' or one of the metrics"),
+        ("r2", "monitor is 'r2', of which more is better; take 'rmse'"),
+    ):
+        metric = ["r2"] if monitor == "r2" else ["mae"]
+        with pytest.raises(fl.ParameterError, match=message):
+            fl.descend(fl.Network([1, 8, 1]), X, y, metrics=metric, monitor=monitor, **settings)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.fit import fit
@@ -123,6 +124,26 @@ def test_each_start_is_kept_at_its_best_epoch():
     assert result.run.kept_epochs == (losses.argmin(axis=0) + 1).tolist()
     iris = fit(load_bundled("iris"), {"epochs": 20, "starts": 2})
     assert iris.run.kept_epochs == (iris.run.history["brier"].argmin(axis=0) + 1).tolist()
+
+
+def test_a_linear_model_and_the_simplest_guess_stand_beside():
+    """On a wave a network is better than a line, and a line better than the mean; on a plane the line is as good."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (400, 2)).astype(np.float32)
+    wave, plane = (Table("t", X, y, ("a", "b"), "y") for y in (np.sin(3 * X[:, 0]) + X[:, 1], X[:, 0] + X[:, 1]))
+    result = fit(wave, {"starts": 2})
+    rmse = {name: scores["rmse"] for name, scores in result.beside.items()} | {"network": result.scores["rmse"]}
+    assert rmse["network"] < 0.5 * rmse["linear"]
+    assert rmse["linear"] < 0.9 * rmse["guess"]
+    assert rmse["guess"] == pytest.approx(wave.y.std(), rel=1e-3)
+    residual = wave.y - LinearRegression().fit(X, wave.y).predict(X)
+    assert rmse["linear"] == pytest.approx(residual.std(), rel=0.1)
+    assert fit(plane, {"starts": 2}).beside["linear"]["r2"] > 0.95
+    iris = fit(load_bundled("iris"), {"epochs": 20, "starts": 3})
+    assert iris.beside["guess"] == pytest.approx({"accuracy": 1 / 3, "log_loss": np.log(3)}, abs=1e-6)
+    assert iris.beside["linear"]["accuracy"] > 0.9
+    assert fit(load_bundled("digits"), {"epochs": 1}).beside == {}
+    assert fit(line(), {"epochs": 1, "validation": 0.0}).beside == {}
 
 
 def test_patience_stops_when_no_start_gets_better():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ParameterError,
         PrecisionWarning,
     )
+    from fallline.estimators import NetworkClassifier, NetworkRegressor
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener
     from fallline.minimization import LineSearch, minimize
@@ -46,6 +47,8 @@ _HOME = {
     "Model": "model",
     "ModelFileError": "errors",
     "Network": "network",
+    "NetworkClassifier": "estimators",
+    "NetworkRegressor": "estimators",
     "ParameterError": "errors",
     "PrecisionWarning": "errors",
     "RMSprop": "optimizers",

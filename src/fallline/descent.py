@@ -54,6 +54,7 @@ def descend(
     shuffle: bool = True,
     keep: str = "best",
     monitor: str = "validation_loss",
+    measure_every: int = 1,
     callbacks: Listener | Sequence[Listener] = (),
     engine: Engine | str = "native",
     threads: int | str | None = None,
@@ -108,6 +109,9 @@ def descend(
         listener stopped; without validation rows that goes by the training loss.
     monitor : str, default "validation_loss"
         What says which epoch is best: the validation loss, or one of the metrics, whichever is smallest.
+    measure_every : int, default 1
+        Measure on the validation rows after every so many epochs, and after the last; where epochs are short, that is
+        what takes the time. The history has NaN in between.
     callbacks : Listener or sequence of Listener, default ()
         Hear of every slice and epoch and may stop the descent, for example `EarlyStopping(patience=10)`.
     engine : {"native", "reference"} or Engine, default "native"
@@ -203,6 +207,7 @@ def descend(
         as_metrics(metrics),
         keep,
         monitor,
+        _whole("measure_every", measure_every),
         as_listeners(callbacks),
         as_engine(engine, threads),
     ).run()
@@ -229,6 +234,12 @@ def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[flo
     return tuple(PARAMS["dropout"].check(rate) for rate in rates)
 
 
+def _whole(name: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more")
+    return value
+
+
 def _parts(rows: Data, n_parameters: int) -> list[tuple[Data, float]]:
     """Rows to measure on in parts of at most some 0.5 GFLOP, so that Ctrl-C need not wait; and each part's weight."""
     size = max(1024, 250_000_000 // n_parameters)
@@ -250,12 +261,13 @@ class _Descent:
         metrics: dict[str, Metric],
         keep: str,
         monitor: str,
+        measure_every: int,
         callbacks: Sequence[Listener],
         engine: Engine,
     ) -> None:
         self.plan, self.networks, self.data, self.schedule = plan, networks, data, schedule
         self.epochs, self.validation, self.metrics, self.keep = epochs, validation, metrics, keep
-        self.monitor = monitor
+        self.monitor, self.measure_every = monitor, measure_every
         self.engine = engine
         self.numbers = np.arange(len(networks))  # of the starts
         self.learning_rates = np.array([start.learning_rate for start in plan.starts])
@@ -322,7 +334,8 @@ class _Descent:
         """Measure, write the rows, remember the best, and ask the listeners."""
         parameters, step = session.parameters(self.current), epoch * self.steps_per_epoch
         good = self._healthy(parameters, step)
-        measured = self._measure(parameters, good)
+        is_measured = epoch % self.measure_every == 0 or epoch == self.epochs
+        measured = self._measure(parameters, good if is_measured else np.zeros_like(good))
         if measured is None:
             self.current = self.latest.exchange(good, parameters, step, math.nan)
             return "interrupted"

@@ -15,6 +15,7 @@ import fallline
 from fallline import losses, metrics, optimizers, params
 from fallline.descent import descend
 from fallline.errors import DataError, ParameterError
+from fallline.inputs import Inputs
 from fallline.listeners import EarlyStopping, Listener
 from fallline.model import Model, score, sharpened
 from fallline.network import Network
@@ -26,6 +27,7 @@ from fallline.table.table import Indices
 
 Array = npt.NDArray[Any]
 
+MOST_MEASUREMENTS = 60  # of short epochs: enough to find the best, and not what takes the time
 # What each task can be trained with; the first is its "auto".
 LOSSES = {
     "classification": ("categorical_cross_entropy", "squared_error"),
@@ -45,6 +47,9 @@ class Fit:
     scores : dict of str to float
         Of networks on rows that they did not learn from, in the user's units (see `Model.evaluate`); empty where there
         are none.
+    beside : dict of str to dict
+        Scores on the same rows of what a network should beat: "guess", the commonest class or the mean, and "linear", a
+        linear model of the same columns; empty for pictures, and where nothing was measured.
     train_rows : array of int
         The table's rows that were trained on.
     held_back_rows : array of int
@@ -63,6 +68,7 @@ class Fit:
     model: Model
     run: Run
     scores: dict[str, float]
+    beside: dict[str, dict[str, float]]
     train_rows: Indices
     held_back_rows: Indices
     n_folds: int
@@ -76,6 +82,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     callbacks: Sequence[Listener] = (),
     validation_table: Table | None = None,
+    sample_weight: Array | None = None,
 ) -> Fit:
     """Train networks on a table.
 
@@ -92,6 +99,8 @@ def fit(
         Hear of the descent.
     validation_table : Table, optional
         Rows to measure on, with the same columns, in place of held-back ones.
+    sample_weight : array of shape (n,), optional
+        Weight of each row of the table, in the loss and in what the epochs are chosen by.
 
     Returns
     -------
@@ -132,29 +141,31 @@ def fit(
         inputs=encoder.inputs,
     )
     data = _encoded(rows.train, encoder)
-    weight: Array | None = None
+    weight: Array | None = None if sample_weight is None else np.asarray(sample_weight, np.float32)
     validation: tuple[Array, ...] | None = None
     if rows.n_folds:
-        weight = rows.learned(settled["starts"])
-        validation = (*data, 1 - weight)
+        learned, of_rows = rows.learned(settled["starts"]), np.float32(1) if weight is None else weight
+        weight, validation = learned * of_rows, (*data, (1 - learned) * of_rows)
     elif rows.held_back is not None:
         validation = _encoded(rows.held_back, encoder)
+        if weight is not None and validation_table is None:
+            validation, weight = (*validation, weight[rows.held_back_rows]), weight[rows.train_rows]
     measured = {} if validation is None else _metrics(encoder)
     keeps_best = validation is not None and (recipe.keeps_best or bool(settled["patience"]))
-    run = descend(
-        network,
-        *data,
-        loss=loss,
-        optimizer=rule,
-        rates=rates,
-        sample_weight=weight,
-        validation=validation,
-        metrics=measured,
-        keep="best" if keeps_best else "last",
-        monitor="brier" if "brier" in measured else "validation_loss",
-        callbacks=[*callbacks, EarlyStopping(settled["patience"])] if settled["patience"] else callbacks,
-        **{name: settled[name] for name in _PASSED_ON},
-    )
+    passed_on = {name: settled[name] for name in _PASSED_ON} | {
+        "loss": loss,
+        "optimizer": rule,
+        "rates": rates,
+        "sample_weight": weight,
+        "validation": validation,
+        "metrics": measured,
+        "keep": "best" if keeps_best else "last",
+        "monitor": "brier" if "brier" in measured else "validation_loss",
+        "measure_every": 1 if settled["patience"] else max(1, settled["epochs"] // MOST_MEASUREMENTS),
+    }
+    if settled["patience"]:
+        callbacks = [*callbacks, EarlyStopping(settled["patience"])]
+    run = descend(network, *data, callbacks=callbacks, **passed_on)
     sound = [int(k) for k in np.flatnonzero(np.isfinite(run.losses))] or [run.best_start]
     starts = sound if settled["combine"] == "average" else [run.best_start]
     early = run.stop_reason in ("interrupted", "diverged")
@@ -163,6 +174,17 @@ def fit(
     networks = [run.networks[k] for k in starts]
     model = Model(encoder, networks, {}, engine=settled["engine"], threads=settled["threads"])
     scores = _measured(model, starts, rows)
+    beside = {}
+    if scores and recipe.keeps_best and not early:
+        own = {
+            "dropout": 0.0,
+            "schedule": "cosine",
+            "epochs": recipe.choose(checked, task, len(rows.train_rows))["epochs"],
+            "measure_every": 10,
+        }
+        linear = descend(_linear(network), *data, **passed_on | own).networks
+        beside["guess"] = _guessed(encoder, rows)
+        beside["linear"] = _measured(Model(encoder, linear, engine=settled["engine"]), range(len(linear)), rows)
     model.training.update(
         recipe=recipe.name,
         settings={name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
@@ -176,6 +198,7 @@ def fit(
         kept_epochs=[run.kept_epochs[k] for k in starts],
         stop_reason=run.stop_reason,
         scores=scores,
+        beside=beside,
         held_back_chose=held_back_chose,
         history=run.history.rows,
         versions={"fallline": fallline.__version__, "numpy": np.__version__, "python": platform.python_version()},
@@ -184,6 +207,7 @@ def fit(
         model,
         run,
         scores,
+        beside,
         rows.train_rows,
         rows.held_back_rows,
         rows.n_folds,
@@ -247,6 +271,27 @@ def _measured(model: Model, starts: Sequence[int], rows: _Rows) -> dict[str, flo
         model.sharpness = _sharpness(A, encoder.encode_target(y))
         A = sharpened(A, model.sharpness)
     return score(encoder, A, y)
+
+
+def _linear(network: Network) -> Network:
+    """A network of no hidden layer for the same columns, whose numbers go in as they are."""
+    inputs = network.shape.inputs
+    assert inputs is not None
+    straight = Inputs(plain=inputs.embedded + inputs.plain, tables=inputs.tables)
+    return Network([inputs.n_in, network.layer_sizes[-1]], (), network.output, seed=network.seed, inputs=straight)
+
+
+def _guessed(encoder: Encoder, rows: _Rows) -> dict[str, float]:
+    """Score the shares of the classes, or the mean, of the rows to train on, whatever a row says."""
+    measured = rows.train if rows.held_back is None else rows.held_back
+    assert rows.train.y is not None
+    assert measured.y is not None
+    if encoder.classes is None:
+        A = np.zeros((measured.n_rows, 1))
+    else:
+        shares = np.bincount(encoder.encode_target(rows.train.y), minlength=encoder.n_out) / rows.train.n_rows
+        A = np.tile(shares, (measured.n_rows, 1))
+    return score(encoder, A, measured.y)
 
 
 def _sharpness(A: Array, target: Array) -> float:

@@ -169,6 +169,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "rows_trained": len(fitted.train_rows),
         "rows_held_back": len(fitted.held_back_rows),
         "scores": fitted.scores,
+        "beside": fitted.beside,
         "held_back_chose": fitted.held_back_chose,
         "epochs": run.history.rows[-1]["epoch"] if len(run.history) else 0,
         "kept_epochs": [run.kept_epochs[k] for k in fitted.starts],
@@ -219,8 +220,21 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
         if fitted.n_folds and several:  # each row was answered by few of the networks, all of them together do better
             chose = ""
         rows.append(["held back", score_text(fitted.scores) + chose])
+        rows += _beside(fitted)
     rows.append(["model", summary["model"] or "not written"])
     return aligned(rows)
+
+
+def _beside(fitted: Fit) -> list[list[str]]:
+    """Say what a linear model and the simplest guess come to on the same rows."""
+    if not fitted.beside:
+        return []
+    guess, linear = fitted.beside["guess"], fitted.beside["linear"]
+    measure = "log_loss" if "log_loss" in guess else "rmse"
+    is_as_good = linear[measure] <= 1.01 * fitted.scores[measure]
+    hint = "; it is as good, and simpler: consider it" if is_as_good else ""
+    simplest = "the commonest class" if measure == "log_loss" else "the mean"
+    return [["a linear model", score_text(linear) + hint], [simplest, score_text(guess)]]
 
 
 def _rows(summary: dict[str, Any]) -> str:
