@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fallline.errors import DataError
-from fallline.table import BUNDLED, load_bundled, read
+from fallline.table import BUNDLED, load_bundled, read, table_from_any
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 MATRICES = hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=FINITE)
@@ -347,3 +348,27 @@ class TestBundled:
     def test_unknown_name(self):
         with pytest.raises(DataError, match=r"^no bundled set 'Digit', did you mean 'digits'\? \(bundled: 'digits',"):
             load_bundled("Digit")
+
+
+def test_a_pandas_frame_with_all_its_ways_to_say_missing():
+    columns = {
+        "whole": [1, 2, 3],
+        "float": [1.5, None, 2.0],
+        "text": ["x", None, "y"],
+        "nan": ["x", np.nan, "y"],
+        "date": pd.to_datetime(["2000-01-02", None, "2000-01-03"]),
+        "category": pd.Categorical(["v", "u", None]),
+        "bool": [True, False, True],
+        "Int64": pd.array([1, None, 3], dtype="Int64"),
+        "boolean": pd.array([True, None, False], dtype="boolean"),
+    }
+    table = table_from_any(pd.DataFrame(columns), list(columns), {})
+    nan = np.nan
+    expected = [
+        [1, 1.5, 0, 0, 1, 1, 1, 1, 1],
+        [2, nan, nan, nan, nan, 0, 0, nan, nan],
+        [3, 2, 1, 1, 2, nan, 1, 3, 0],
+    ]
+    np.testing.assert_array_equal(table.X, np.array(expected, np.float32))
+    assert table.labels == {"text": ("x", "y"), "nan": ("x", "y"), "category": ("u", "v")}
+    assert table.dates == {"date"}

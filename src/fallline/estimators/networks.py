@@ -286,5 +286,5 @@ l2, dropout, label_smoothing, clip_norm, patience, threads, engine
 
 
 def _is_frame(X: Any) -> bool:
-    """Whether it has named columns of types of their own."""
-    return hasattr(X, "columns") and hasattr(X, "shape")
+    """Whether it has columns with names, and types of their own; numbers are no names to scikit-learn."""
+    return hasattr(X, "columns") and hasattr(X, "shape") and all(isinstance(name, str) for name in X.columns)

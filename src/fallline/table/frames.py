@@ -116,7 +116,12 @@ def table_from_any(frame: Any, columns: Sequence[str], kinds: Mapping[str, Kind]
     series = []
     for name in there:
         column = native[name]
-        series.append(pl.Series(str(name), column.to_numpy() if column.dtype.is_numeric() else column.to_list()))
+        if column.dtype.is_numeric() and not column.is_null().any():
+            series.append(pl.Series(str(name), column.to_numpy()))
+        else:  # None stands for all that libraries have for a missing value
+            blank = column.is_null().to_list()
+            values = [None if none else value for value, none in zip(column.to_list(), blank, strict=True)]
+            series.append(pl.Series(str(name), values, strict=False))
     polars = pl.DataFrame(series)
     return table_from_frame(polars, "the data frame", lambda row: f"row {row}", columns=there, kinds=kinds)
 
