@@ -84,9 +84,10 @@ def test_each_start_holds_back_another_fold_and_learns_nothing_from_it():
     """Other inputs in fold 1 change every start but number 1; scores are those of the starts that held rows back."""
     table = load_bundled("breast_cancer")
     settings = {"epochs": 2, "starts": 3, "validation": "auto"}
-    fold = folds(table, 3, 0, "classification")
+    fold = folds(table, 8, 0, "classification")
     result = fit(table, settings)
-    assert (result.n_folds, result.starts, len(result.model.networks)) == (3, [0, 1, 2], 3)
+    assert (result.n_folds, result.starts, len(result.model.networks)) == (8, [0, 1, 2], 3)
+    np.testing.assert_array_equal(result.held_back_rows, np.flatnonzero(fold < 3))
     X = table.X.copy()
     X[fold == 1] = X[fold == 1][::-1]  # the encoder looks at all rows, and sees the same numbers
     changed = fit(replace(table, X=X), settings)
@@ -103,7 +104,7 @@ def test_each_start_holds_back_another_fold_and_learns_nothing_from_it():
         rows = table.rows(np.flatnonzero(fold == k))
         alone = Model(result.model.encoder, [network])
         right += (alone.predict(rows) == rows.y).sum()
-    assert result.scores["accuracy"] == pytest.approx(right / table.n_rows)
+    assert result.scores["accuracy"] == pytest.approx(right / len(result.held_back_rows))
 
 
 def test_starts_answer_together_or_the_best_alone():
@@ -135,12 +136,12 @@ def test_a_linear_model_and_the_simplest_guess_stand_beside():
     rmse = {name: scores["rmse"] for name, scores in result.beside.items()} | {"network": result.scores["rmse"]}
     assert rmse["network"] < 0.5 * rmse["linear"]
     assert rmse["linear"] < 0.9 * rmse["guess"]
-    assert rmse["guess"] == pytest.approx(wave.y.std(), rel=1e-3)
+    assert rmse["guess"] == pytest.approx(wave.y.std(), rel=0.1)
     residual = wave.y - LinearRegression().fit(X, wave.y).predict(X)
-    assert rmse["linear"] == pytest.approx(residual.std(), rel=0.1)
+    assert rmse["linear"] == pytest.approx(residual.std(), rel=0.2)
     assert fit(plane, {"starts": 2}).beside["linear"]["r2"] > 0.95
     iris = fit(load_bundled("iris"), {"epochs": 20, "starts": 3})
-    assert iris.beside["guess"] == pytest.approx({"accuracy": 1 / 3, "log_loss": np.log(3)}, abs=1e-6)
+    assert iris.beside["guess"] == pytest.approx({"accuracy": 1 / 3, "log_loss": np.log(3)}, abs=0.02)
     assert iris.beside["linear"]["accuracy"] > 0.9
     assert fit(load_bundled("digits"), {"epochs": 1}).beside == {}
     assert fit(line(), {"epochs": 1, "validation": 0.0}).beside == {}

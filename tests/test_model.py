@@ -250,7 +250,7 @@ def test_the_file_is_safetensors_with_a_header_that_says_all(path):
     header = header_of(path)
     assert list(header) == ["format", "encoder", "network", "sharpness", "training"]
     assert header["format"] == 2
-    assert header["training"]["rows"] == {"trained": 150, "held_back": 150, "folds": 3}
+    assert header["training"]["rows"] == {"trained": 150, "held_back": 57, "folds": 8}
     assert set(header["training"]["versions"]) == {"fallline", "numpy", "python"}
 
 

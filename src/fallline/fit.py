@@ -27,6 +27,7 @@ from fallline.table.table import Indices
 
 Array = npt.NDArray[Any]
 
+LEAST_FOLDS = 8  # fewer starts leave some folds to be learned from by all
 MOST_MEASUREMENTS = 60  # of short epochs: enough to find the best, and not what takes the time
 # What each task can be trained with; the first is its "auto".
 LOSSES = {
@@ -56,7 +57,7 @@ class Fit:
         The rows that were measured on: the table's, or the validation table's where there was one.
     n_folds : int
         0: the rows held back are the same for all starts. Otherwise each start held back one of so many parts of the
-        rows, so that all rows were trained on by some and measured on by others.
+        rows; where there are as many starts, all rows were trained on by some and measured on by others.
     start : int
         The random start that is best on the rows it did not learn from.
     starts : list of int
@@ -118,7 +119,7 @@ def fit(
     >>> from fallline.table import load_bundled
     >>> result = fit(load_bundled("iris"), {"epochs": 30, "engine": "reference", "starts": 3})
     >>> len(result.model.networks), result.n_folds, result.scores["accuracy"] > 0.8
-    (3, 3, True)
+    (3, 8, True)
     """
     checked = params.check(settings)
     if table.y is None:
@@ -231,12 +232,12 @@ class _Rows:
     @classmethod
     def of(cls, table: Table, settled: Mapping[str, Any], task: Task, validation_table: Table | None) -> _Rows:
         everything, none = np.arange(table.n_rows), np.arange(0)
-        share, n_folds = settled["validation"], min(settled["starts"], table.n_rows // 2)
+        share, n_folds = settled["validation"], min(max(settled["starts"], LEAST_FOLDS), table.n_rows // 2)
         if validation_table is not None:
             return cls(table, validation_table, everything, np.arange(validation_table.n_rows), none)
         if share == "auto" and n_folds > 1:
             fold = folds(table, n_folds, settled["seed"], task)
-            return cls(table, None, everything, everything, fold, n_folds)
+            return cls(table, None, everything, np.flatnonzero(fold < settled["starts"]), fold, n_folds)
         if share == 0:
             return cls(table, None, everything, none, none)
         train_rows, held_back_rows = split(table, 0.2 if share == "auto" else share, settled["seed"], task)
@@ -283,7 +284,7 @@ def _linear(network: Network) -> Network:
 
 def _guessed(encoder: Encoder, rows: _Rows) -> dict[str, float]:
     """Score the shares of the classes, or the mean, of the rows to train on, whatever a row says."""
-    measured = rows.train if rows.held_back is None else rows.held_back
+    measured = rows.train.rows(rows.held_back_rows) if rows.held_back is None else rows.held_back
     assert rows.train.y is not None
     assert measured.y is not None
     if encoder.classes is None:

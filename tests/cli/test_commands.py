@@ -30,7 +30,7 @@ def test_train_predict_evaluate_on_a_csv_of_numbers(run, houses, tmp_path):
     assert (status, err) == (0, "")
     assert "price: a number" in out
     assert "2 inputs (area, rooms)" in out
-    assert "60; each network held back another 1/4 of them to measure on" in out
+    assert "60; each network held back another 1/8 of them to measure on" in out
     assert "4, averaged: 2-128-128-1, silu" in out
     assert "RMSE" in out
     assert out.endswith("model.fallline\n")
@@ -161,7 +161,7 @@ def test_info(run):
     contents = json.loads(run("info", "model.fallline", "--json").out)
     assert contents["layers"] == [10, 128, 128, 1]
     assert contents["networks"] == 2
-    assert contents["rows"] == {"trained": 442, "held_back": 442, "folds": 2}
+    assert contents["rows"] == {"trained": 442, "held_back": 112, "folds": 8}
 
 
 def test_datasets(run):
