@@ -185,7 +185,8 @@ def fit(
         }
         linear = descend(_linear(network), *data, **passed_on | own).networks
         beside["guess"] = _guessed(encoder, rows)
-        beside["linear"] = _measured(Model(encoder, linear, engine=settled["engine"]), range(len(linear)), rows)
+        straight = Model(encoder, linear, {}, engine=settled["engine"], threads=settled["threads"])
+        beside["linear"] = _measured(straight, range(len(linear)), rows)
     model.training.update(
         recipe=recipe.name,
         settings={name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
