@@ -464,7 +464,7 @@ def test_another_measure_may_say_which_epoch_is_best() -> None:
     assert run.kept_epochs == [1]
     for monitor, message in (
         ("rmse", "monitor is 'rmse'; it must be 'validation_loss' or one of the metrics"),
-        ("r2", "monitor is 'r2', of which more is better; take 'rmse'"),
+        ("r2", "monitor is 'r2', of which more is better; put a minus before it: '-r2'"),
     ):
         metric = ["r2"] if monitor == "r2" else ["mae"]
         with pytest.raises(fl.ParameterError, match=message):

@@ -1,5 +1,6 @@
 """From a table to a model: what is held back is only measured, and the defaults are good enough to start with."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_a_line_in_the_user_s_units(engine):
     assert result.scores["rmse"] < 30
     assert result.scores["r2"] > 0.97
     np.testing.assert_allclose(result.model.predict([[-0.5], [0.5]]), [850, 1150], atol=30)
-    one = fit(line(), {"engine": engine, "hidden": (16,), "epochs": 20, "starts": 1})
+    one = fit(line(), {"engine": engine, "hidden": (16,), "epochs": 20, "starts": 1, "combine": "best"})
     assert one.run.history["rmse"].min() == pytest.approx(one.scores["rmse"], rel=1e-3)
 
 
@@ -86,7 +87,7 @@ def test_each_start_holds_back_another_fold_and_learns_nothing_from_it():
     settings = {"epochs": 2, "starts": 3, "validation": "auto"}
     fold = folds(table, 8, 0, "classification")
     result = fit(table, settings)
-    assert (result.n_folds, result.starts, len(result.model.networks)) == (8, [0, 1, 2], 3)
+    assert (result.n_folds, result.starts, len(result.run.networks)) == (8, [0, 1, 2], 3)
     np.testing.assert_array_equal(result.held_back_rows, np.flatnonzero(fold < 3))
     X = table.X.copy()
     X[fold == 1] = X[fold == 1][::-1]  # the encoder looks at all rows, and sees the same numbers
@@ -99,24 +100,44 @@ def test_each_start_holds_back_another_fold_and_learns_nothing_from_it():
     assert moved[2]
     epochs = result.run.kept_epochs[1], changed.run.kept_epochs[1]
     assert not moved[1] or epochs[0] != epochs[1]  # its rows choose the epoch, and nothing else
-    right = 0
+    best = fit(table, settings | {"combine": "best"})
     for k, network in enumerate(result.run.networks):
-        rows = table.rows(np.flatnonzero(fold == k))
-        alone = Model(result.model.encoder, [network])
-        right += (alone.predict(rows) == rows.y).sum()
-    assert result.scores["accuracy"] == pytest.approx(right / len(result.held_back_rows))
+        alone = Model(result.model.encoder, [network]).evaluate(table.rows(np.flatnonzero(fold == k)))
+        assert result.judgement.each[k] == pytest.approx(alone, rel=1e-5)
+        if k == best.start:
+            assert best.scores["accuracy"] == alone["accuracy"]
 
 
 def test_starts_answer_together_or_the_best_alone():
     table = load_bundled("diabetes")
     settings = {"epochs": 3, "starts": 3}
     together, best = (fit(table, settings | {"combine": combine}) for combine in ("average", "best"))
-    answers = [Model(together.model.encoder, [network]).predict(table) for network in together.run.networks]
-    np.testing.assert_allclose(together.model.predict(table), np.mean(answers, axis=0), rtol=1e-5)
+    answers = [Model(together.model.encoder, [network]).predict(table) for network in together.model.networks]
+    share = together.judgement.linear_share  # of the linear ones, which come last
+    assert 0 < share <= 1
+    expected = (1 - share) * np.mean(answers[:3], axis=0) + share * np.mean(answers[3:], axis=0)
+    np.testing.assert_allclose(together.model.predict(table), expected, rtol=1e-5)
     k = int(best.run.losses.argmin())
     assert best.starts == [best.start] == [k]
     np.testing.assert_allclose(best.model.predict(table), answers[k], rtol=1e-6)
     assert best.held_back_chose
+
+
+def test_a_linear_model_has_a_share_where_it_helps():
+    """On noise about a plane, of few rows; never where the truth is no plane, rows are many, or one start is asked."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2100, 8)).astype(np.float32)
+    columns = tuple("abcdefgh")
+    noisy = X.sum(axis=1) + 6 * rng.normal(size=len(X))
+    plane, wave = (Table("t", X[:150], y, columns, "y") for y in (noisy[:150], np.sin(3 * X[:150, 0])))
+    helped = fit(plane, {"epochs": 20})
+    assert helped.judgement.linear_share > 0.3
+    alone = Model(helped.model.encoder, helped.run.networks)
+    new = Table("t", X[150:], X[150:].sum(axis=1), columns, "y")
+    assert helped.model.evaluate(new)["rmse"] < 0.9 * alone.evaluate(new)["rmse"]
+    assert fit(wave, {"epochs": 40}).judgement.linear_share < 0.1
+    assert fit(plane, {"epochs": 20, "combine": "best"}).judgement.linear_share == 0
+    assert fit(Table("t", X, noisy, columns, "y"), {"epochs": 1}).judgement.linear_share == 0
 
 
 def test_each_start_is_kept_at_its_best_epoch():
@@ -241,3 +262,129 @@ def test_numbers_with_a_few_words_among_them_are_no_classes():
         fit(table)
     with pytest.raises(DataError, match="has 40 different values in 40 rows, too many for classes"):
         fit(table, {"task": "classification"})
+
+
+def test_rows_of_a_group_are_held_back_together():
+    """A group's mean is noise that only its own rows tell: scores on rows of a known group are too good."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 40, 600)
+    X = np.column_stack([rng.normal(size=40)[group], rng.normal(size=600)]).astype(np.float32)
+    table = Table("t", X, 5 * rng.normal(size=40)[group] + X[:, 1], ("of_group", "own"), "y")
+    loose, honest = fit(table, {"epochs": 60}), fit(table, {"epochs": 60}, groups=group)
+    assert loose.scores["r2"] > 0.7
+    assert honest.scores["r2"] < loose.scores["r2"] - 0.3
+    one = fit(table, {"epochs": 2, "validation": 0.25}, groups=group)
+    assert not set(group[one.train_rows]) & set(group[one.held_back_rows])
+    assert 140 <= len(one.held_back_rows) <= 200
+    with pytest.raises(DataError, match="all rows are of one group"):
+        fit(table, {"validation": 0.5}, groups=np.zeros(600))
+
+
+def test_the_last_rows_are_held_back():
+    result = fit(line(), {"epochs": 2, "hold_back": "last"})
+    np.testing.assert_array_equal(result.held_back_rows, np.arange(32, 40))
+    np.testing.assert_array_equal(result.train_rows, np.arange(32))
+    assert (result.n_folds, len(result.starts)) == (0, 8)
+    assert len(fit(line(), {"epochs": 1, "hold_back": "last", "validation": 0.5}).held_back_rows) == 20
+
+
+def test_the_logarithm_of_the_target():
+    """Where errors are relative; the mean of logarithms is the median of such prices."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (800, 1)).astype(np.float32)
+    table = Table("t", x, np.exp(2 * x[:, 0] + 3 + 0.3 * rng.normal(size=800)), ("x",), "price")
+    result = fit(table, {"transform": "log", "epochs": 60, "starts": 2})
+    new = np.linspace(-1.8, 1.8, 20, dtype=np.float32)[:, None]
+    np.testing.assert_allclose(result.model.predict(new), np.exp(2 * new[:, 0] + 3), rtol=0.15)
+    with pytest.raises(DataError, match=r"t: target 'price': transform is 'log', but -1.0 is not above 0"):
+        fit(replace(table, y=-np.ones(800)), {"transform": "log", "task": "regression"})
+    with pytest.raises(ParameterError, match="'log', which is for numbers"):
+        fit(load_bundled("iris"), {"transform": "log"})
+
+
+def test_quantiles_and_intervals():
+    """Noise that grows with x: quantiles follow it, and intervals hold as many truths as they say."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (6000, 1)).astype(np.float32)
+    y = 4 * x[:, 0] + (0.2 + x[:, 0]) * rng.normal(size=6000)
+    table, new = (Table("t", x[rows], y[rows], ("x",), "y") for rows in (slice(0, 2000), slice(2000, None)))
+    settings = {"epochs": 40, "starts": 4}
+    model = fit(table, settings | {"loss": "quantile", "quantiles": (0.9, 0.1, 0.5)}).model
+    quantiles = model.predict_quantiles(new)
+    np.testing.assert_allclose((new.y[:, None] < quantiles).mean(axis=0), [0.9, 0.1, 0.5], atol=0.04)
+    np.testing.assert_array_equal(model.predict(new), quantiles[:, 2])
+    low, high = model.predict_interval(new, 0.8).T
+    np.testing.assert_array_equal(np.stack([high, low], axis=1), quantiles[:, :2])
+    width = dict(zip(*np.unique(np.round(new.X[:, 0]), return_index=True), strict=True))
+    assert set(width) == {0.0, 1.0}
+    right = new.X[:, 0] > 0.8
+    assert (high - low)[right].mean() > 2 * (high - low)[new.X[:, 0] < 0.2].mean()
+    with pytest.raises(ParameterError, match=r"coverage 0.9 needs the quantile 0.05; the model has '0.9'"):
+        model.predict_interval(new)
+
+    plain = fit(table, settings).model
+    for coverage in (0.5, 0.9):
+        low, high = plain.predict_interval(new, coverage).T
+        assert ((low <= new.y) & (new.y <= high)).mean() == pytest.approx(coverage, abs=0.03)
+    with pytest.raises(ParameterError, match="not trained for quantiles"):
+        plain.predict_quantiles(new)
+    with pytest.raises(ParameterError, match="coverage is 1; it must be above 0 and below 1"):
+        plain.predict_interval(new, 1)
+    with pytest.raises(ParameterError, match="no rows were held back"):
+        fit(table, {"epochs": 1, "validation": 0.0}).model.predict_interval(new)
+    with pytest.raises(ParameterError, match="only numbers have intervals"):
+        fit(load_bundled("iris"), {"epochs": 1}).model.predict_interval(load_bundled("iris"))
+
+
+def test_several_numbers_and_several_labels():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)).astype(np.float32)
+    Y = np.column_stack([1000 + 300 * X[:, 0], X[:, 1] * X[:, 2]])
+    numbers = fit(Table("t", X, Y, ("a", "b", "c"), "y"), {"epochs": 60, "starts": 4})
+    assert numbers.scores["r2"] > 0.9
+    assert numbers.model.predict(X).shape == (500, 2)
+    assert numbers.model.predict_interval(X).shape == (500, 2, 2)
+    above = ((X > 0) & (X[:, :1] < 1)).astype(int)
+    labels = fit(Table("t", X, above, ("a", "b", "c"), "y"), {"epochs": 60, "starts": 4})
+    assert labels.scores["accuracy"] > 0.85
+    assert labels.scores["log_loss"] < 0.15
+    P = labels.model.predict_proba(X)
+    np.testing.assert_array_equal(labels.model.predict(X), P > 0.5)
+    assert ((P > 0.5) == above).all(axis=1).mean() > 0.9
+    with pytest.raises(DataError, match="the target 'y' has 2 columns, so each must hold 0 and 1 alone"):
+        fit(Table("t", X, Y, ("a", "b", "c"), "y"), {"task": "classification"})
+
+
+def test_another_measure_says_which_epoch_is_best():
+    def worst_first(target, A, Y, weight):
+        assert (target.task, A.shape, Y.shape, len(weight)) == ("classification", (len(Y), 3), (len(Y), 3), len(Y))
+        heard.append(len(heard))
+        return -float(len(heard))
+
+    heard = []
+    result = fit(load_bundled("iris"), {"epochs": 6, "starts": 2}, monitor=("mine", worst_first))
+    assert result.run.kept_epochs == [1, 1]
+    assert (result.run.history["mine"] < 0).all()
+
+
+@pytest.mark.parametrize(("seconds", "fewer"), [(0.7, True), (3.0, False)])
+def test_a_time_to_train_in(seconds, fewer):
+    """Slack for slow machines: what is done is what the time is for, and the default is one second's work or so."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 6)).astype(np.float32)
+    table = Table("t", X, X[:, 0] * X[:, 1], tuple("abcdef"), "y")
+    began = time.perf_counter()
+    result = fit(table, {"time_budget": seconds} | ({} if fewer else {"hidden": (8,), "epochs": 2}))
+    took = time.perf_counter() - began
+    assert took < 2 * seconds + 2
+    epochs, starts = result.run.history["epoch"].max(), len(result.run.networks)
+    assert result.scores["r2"] > 0.1
+    if fewer:
+        assert epochs < 24
+    else:
+        assert (epochs, starts) == (2, 32)
+
+
+def test_a_time_that_is_over_at_once():
+    with pytest.raises(ParameterError, match=r"time_budget is 1e-05 s, which reading and encoding 40 rows"):
+        fit(line(), {"time_budget": 1e-5})

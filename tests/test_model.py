@@ -18,7 +18,7 @@ from fallline.files import model_file
 from fallline.fit import fit
 from fallline.model import Model, load
 from fallline.network import Network
-from fallline.table import Encoder, Table, load_bundled
+from fallline.table import Encoder, Table, Target, load_bundled
 from fallline.table.columns import ColumnEncoding
 
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -158,7 +158,8 @@ def assert_same(a, b):
         assert (one.start, one.seed, repr(one)) == (other.start, other.seed, repr(other))
     assert a.encoder.to_header() == b.encoder.to_header()
     assert a.encoder.encodings == b.encoder.encodings
-    assert a.sharpness == b.sharpness
+    assert (a.sharpness, a.shares) == (b.sharpness, b.shares)
+    np.testing.assert_array_equal(a.errors, b.errors)
 
 
 def test_a_model_comes_back(model, path, iris):
@@ -200,14 +201,23 @@ def models(draw):
         )
     )
     classes = None if labels is None else np.array(sorted(labels))
-    shift, spread = draw(st.tuples(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))) if classes is None else (0.0, 1.0)
-    task = "regression" if classes is None else "classification"
-    encoder = Encoder(task, tuple(columns), draw(names), classes, shift, spread)
+    kind = "classes" if labels is not None else draw(st.sampled_from(["numbers", "quantiles", "labels"]))
+    n_targets = 1 if kind == "classes" else draw(st.integers(1 + (kind == "labels"), 3))
+    task = "regression" if kind in ("numbers", "quantiles") else "classification"
+    centers, scales, quantiles = [0.0] * n_targets, [1.0] * n_targets, []
+    if task == "regression":
+        centers = draw(st.lists(st.floats(-1e9, 1e9), min_size=n_targets, max_size=n_targets))
+        scales = draw(st.lists(st.floats(1e-9, 1e9), min_size=n_targets, max_size=n_targets))
+    if kind == "quantiles":
+        quantiles = draw(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=3))
+    log = kind == "numbers" and max(centers) < 100 and max(scales) < 1 and draw(st.booleans())
+    target = Target(task, draw(names), classes, tuple(centers), tuple(scales), log, tuple(quantiles))
+    encoder = Encoder(tuple(columns), target)
     dtype = draw(st.sampled_from(["float32", "float64"]))
     network = Network(
-        [encoder.n_in, *hidden, 1 if classes is None else len(classes)],
+        [encoder.n_in, *hidden, encoder.n_out],
         activation=[draw(st.sampled_from(["relu", "tanh", "mish"])) for _ in hidden],
-        output="identity" if classes is None else "softmax",
+        output=target.output,
         start=draw(st.sampled_from(["auto", "orthogonal", "uniform"])),
         seed=draw(st.integers(0, 2**62)),
         dtype=dtype,
@@ -216,7 +226,13 @@ def models(draw):
     history = draw(st.lists(st.fixed_dictionaries({"epoch": st.integers(1, 9), "loss": st.floats()}), max_size=3))
     networks = [network.restart(k) for k in range(draw(st.integers(1, 3)))]
     training = {"history": history, "command": draw(names)}
-    return Model(encoder, networks, training, sharpness=draw(st.floats(0.1, 7)))
+    if draw(st.booleans()):  # a linear model beside
+        sizes = [encoder.n_in, encoder.n_out]
+        networks.append(Network(sizes, (), target.output, dtype=dtype, inputs=encoder.plain_inputs))
+    parts = np.array(draw(st.lists(st.floats(0.01, 1), min_size=len(networks), max_size=len(networks))))
+    shares = (parts / parts.sum()).tolist()
+    errors = draw(st.one_of(st.none(), hnp.arrays(np.float64, (n_targets, 3), elements=st.floats(0, 9))))
+    return Model(encoder, networks, training, sharpness=draw(st.floats(0.1, 7)), shares=shares, errors=errors)
 
 
 @EXAMPLES
@@ -234,22 +250,27 @@ def test_any_model_comes_back_bit_for_bit(model, data, tmp_path):
     np.testing.assert_array_equal(again.predict(table), model.predict(table))
 
 
+LINEAR = {"W.0": (4, 3), "b.0": (3,), "inputs.scale": (4,), "inputs.w": (0, 16), "inputs.p": (0, 16)}
+LINEAR |= {"inputs.M": (0, 16, 3), "inputs.c": (0, 3)}
+
+
 def test_the_file_is_safetensors_with_a_header_that_says_all(path):
     tensors = load_file(path)
     assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()} == {
-        "W.0": ("float32", (3, 16, 8)),
-        "W.1": ("float32", (3, 8, 3)),
-        "b.0": ("float32", (3, 8)),
-        "b.1": ("float32", (3, 3)),
-        "inputs.scale": ("float32", (3, 16)),
-        "inputs.w": ("float32", (3, 4, 16)),
-        "inputs.p": ("float32", (3, 4, 16)),
-        "inputs.M": ("float32", (3, 4, 16, 3)),
-        "inputs.c": ("float32", (3, 4, 3)),
+        "0.W.0": ("float32", (3, 16, 8)),
+        "0.W.1": ("float32", (3, 8, 3)),
+        "0.b.0": ("float32", (3, 8)),
+        "0.b.1": ("float32", (3, 3)),
+        "0.inputs.scale": ("float32", (3, 16)),
+        "0.inputs.w": ("float32", (3, 4, 16)),
+        "0.inputs.p": ("float32", (3, 4, 16)),
+        "0.inputs.M": ("float32", (3, 4, 16, 3)),
+        "0.inputs.c": ("float32", (3, 4, 3)),
+        **{f"1.{name}": ("float32", (3, *shape)) for name, shape in LINEAR.items()},
     }
     header = header_of(path)
-    assert list(header) == ["format", "encoder", "network", "sharpness", "training"]
-    assert header["format"] == 2
+    assert list(header) == ["format", "encoder", "networks", "sharpness", "errors", "training"]
+    assert header["format"] == 3
     assert header["training"]["rows"] == {"trained": 150, "held_back": 57, "folds": 8}
     assert set(header["training"]["versions"]) == {"fallline", "numpy", "python"}
 
@@ -332,7 +353,7 @@ def test_no_file_at_all(tmp_path):
 
 
 def test_somebody_else_s_safetensors(tmp_path):
-    save_file({"W.0": np.zeros((2, 2), np.float32)}, tmp_path / "other.safetensors")
+    save_file({"0.W.0": np.zeros((2, 2), np.float32)}, tmp_path / "other.safetensors")
     assert "but not of a fallline model" in refusal(tmp_path / "other.safetensors")
 
 
@@ -373,52 +394,58 @@ def edited(path, change):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda h: h.update(format=3), "of format 3, but this fallline reads up to format 2; update fallline"),
-        (lambda h: h.update(format=1), "of format 1, from before the first release; train the model again"),
+        (lambda h: h.update(format=4), "of format 4, but this fallline reads up to format 3; update fallline"),
+        (lambda h: h.update(format=2), "of format 2, from before the first release; train the model again"),
         (lambda h: h.update(sharpness=0), "sharpness is not positive"),
         (lambda h: h.pop("sharpness"), "'sharpness' is missing"),
         (lambda h: h.update(format="1"), "no format number"),
         (lambda h: h.pop("format"), "no format number"),
         (lambda h: h.pop("training"), "'training' is missing"),
         (lambda h: h.update(training=[]), "training is not an object"),
-        (lambda h: h.update(network=None), "damaged"),
-        (lambda h: h["network"].update(layer_sizes=[4, 9, 3]), "tensor W.0 is float32 of shape (3, 16, 8)"),
-        (lambda h: h["network"].update(inputs=None), "the inputs do not fit the columns"),
-        (lambda h: h["network"]["inputs"].update(embedded=3, plain=1), "the inputs do not fit the columns"),
-        (lambda h: h["network"]["inputs"].update(frequencies=10**15), "the inputs do not fit the columns"),
-        (lambda h: h["network"]["inputs"].update(size="4"), "size is '4'"),
-        (lambda h: h["network"]["inputs"].update(own=1), "damaged"),
+        (lambda h: h.update(networks=None), "there are no networks"),
+        (lambda h: h["networks"][0].update(layer_sizes=[4, 9, 3]), "tensor 0.W.0 is float32 of shape (3, 16, 8)"),
+        (lambda h: h["networks"][0].update(inputs=None), "the inputs do not fit the columns"),
+        (lambda h: h["networks"][0]["inputs"].update(embedded=3, plain=1), "the inputs do not fit the columns"),
+        (lambda h: h["networks"][0]["inputs"].update(frequencies=10**15), "the inputs do not fit the columns"),
+        (lambda h: h["networks"][0]["inputs"].update(size="4"), "size is '4'"),
+        (lambda h: h["networks"][0]["inputs"].update(own=1), "damaged"),
         (lambda h: h["encoder"]["columns"][0].update(role="spy"), "has the role 'spy'"),
         (lambda h: h["encoder"]["columns"][0].update(scale="1"), "a scale is not positive"),
         (lambda h: h["encoder"]["columns"][0].update(labels=[1]), "the labels of 'sepal length (cm)' are damaged"),
         (lambda h: h["encoder"]["columns"][0].update(role="category"), "labels of 'sepal length (cm)' are missing"),
         (lambda h: h["encoder"]["columns"][0].update(missing=1), "a column is damaged"),
         (lambda h: h["encoder"]["columns"].append("x"), "columns are not a list"),
-        (lambda h: h["network"].update(layer_sizes=[4, 8, 8, 3]), "tensor W.1"),
-        (lambda h: h["network"].update(layer_sizes=[4, 10**15, 3]), "tensor W.0"),
-        (lambda h: h["network"].update(layer_sizes=[4, 8]), "does not fit the columns"),
-        (lambda h: h["network"].update(layer_sizes="48"), "not a list of whole numbers"),
-        (lambda h: h["network"].update(layer_sizes=[4, 8.0, 3]), "not a list of whole numbers"),
-        (lambda h: h["network"].update(activation=["relu", "relu"]), "activation"),
-        (lambda h: h["network"].update(activation=["os.system"]), "is unknown"),
-        (lambda h: h["network"].update(output="sigmoid"), "does not fit the task"),
-        (lambda h: h["network"].update(dtype="float64"), "not float64"),
-        (lambda h: h["network"].update(seed=-1), "seed"),
-        (lambda h: h["network"].update(start="nowhere"), "is unknown"),
+        (lambda h: h["networks"][0].update(layer_sizes=[4, 8, 8, 3]), "tensor 0.W.1"),
+        (lambda h: h["networks"][0].update(layer_sizes=[4, 10**15, 3]), "tensor 0.W.0"),
+        (lambda h: h["networks"][0].update(layer_sizes=[4, 8]), "does not fit the columns"),
+        (lambda h: h["networks"][0].update(layer_sizes="48"), "not a list of whole numbers"),
+        (lambda h: h["networks"][0].update(layer_sizes=[4, 8.0, 3]), "not a list of whole numbers"),
+        (lambda h: h["networks"][0].update(activation=["relu", "relu"]), "activation"),
+        (lambda h: h["networks"][0].update(activation=["os.system"]), "is unknown"),
+        (lambda h: h["networks"][0].update(output="sigmoid"), "does not fit the task"),
+        (lambda h: h["networks"][0].update(dtype="float64"), "not float64"),
+        (lambda h: h["networks"][0].update(seed=-1), "seed"),
+        (lambda h: h["networks"][0].update(start="nowhere"), "is unknown"),
         (lambda h: h["encoder"]["columns"].pop(), "the inputs do not fit the columns"),
         (lambda h: h["encoder"]["columns"][1].update(name="sepal length (cm)"), "different names"),
-        (lambda h: h["encoder"].update(task="poetry"), "task is unknown"),
-        (lambda h: h["encoder"].update(task="regression"), "task is unknown"),
-        (lambda h: h["encoder"].update(classes=None), "damaged"),
-        (lambda h: h["encoder"]["classes"].update(type="object"), "classes of type 'object'"),
-        (lambda h: h["encoder"]["classes"].update(type="int64"), "not of their type"),
-        (lambda h: h["encoder"]["classes"].update(values=["a", "b"]), "does not fit the columns"),
-        (lambda h: h["encoder"]["classes"].update(values=["a", "a", "b"]), "not different"),
-        (lambda h: h["encoder"].update(target_scale=0), "target_scale is not positive"),
-        (lambda h: h["encoder"].update(target_center="0"), "target_center is not a number"),
-        (lambda h: h["encoder"].update(target_center=float("nan")), "NaN is no number"),
+        (lambda h: h["encoder"]["target"].update(task="poetry"), "task is unknown"),
+        (lambda h: h["encoder"]["target"].update(task="regression"), "numbers have classes"),
+        (lambda h: h["encoder"]["target"].update(classes=None), "classes are missing"),
+        (lambda h: h["encoder"]["target"]["classes"].update(type="object"), "classes of type 'object'"),
+        (lambda h: h["encoder"]["target"]["classes"].update(type="int64"), "not of their type"),
+        (lambda h: h["encoder"]["target"]["classes"].update(values=["a", "b"]), "does not fit the columns"),
+        (lambda h: h["encoder"]["target"]["classes"].update(values=["a", "a", "b"]), "not different"),
+        (lambda h: h["encoder"]["target"].update(scales=[0]), "scales has what is not positive"),
+        (lambda h: h["encoder"]["target"].update(scales=[]), "not as many as their scales"),
+        (lambda h: h["encoder"]["target"].update(centers=["0"]), "centers has what is not a number"),
+        (lambda h: h["encoder"]["target"].update(centers=[float("nan")]), "NaN is no number"),
+        (lambda h: h["encoder"]["target"].update(log=1), "log is neither true nor false"),
+        (lambda h: h["networks"][0].update(shares=[]), "a group has no networks"),
+        (lambda h: h["networks"][0].update(shares=["1"]), "shares has what is not a number"),
+        (lambda h: h["networks"][0].update(shares=[2, 0, -1]), "the shares are not parts of a whole"),
+        (lambda h: h.update(errors=[[1]]), "errors are not numbers of each target"),
         (lambda h: h["encoder"].update(image_shape=[3, 3]), "image_shape does not fit"),
-        (lambda h: h["encoder"].update(target=3), "target is not a name"),
+        (lambda h: h["encoder"]["target"].update(name=3), "target is not a name"),
     ],
 )
 def test_a_header_that_lies(path, change, says):
@@ -434,13 +461,13 @@ def test_a_header_that_is_no_header(path, text):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.update({"W.0": np.full((3, 16, 8), np.nan, np.float32)}), "W.0 has values that are not finite"),
-        (lambda t: t.update({"b.1": np.full((3, 3), np.inf, np.float32)}), "b.1 has values that are not finite"),
-        (lambda t: t.update({"inputs.scale": np.zeros((3, 16), np.int64)}), "inputs.scale is int64"),
-        (lambda t: t.update({"b.1": np.zeros((2, 3), np.float32)}), "tensor b.1 is float32 of shape (2, 3)"),
-        (lambda t: [t.update({name: tensor[:0]}) for name, tensor in t.items()], "the tensors have no networks"),
-        (lambda t: t.pop("b.0"), "tensor b.0 is missing"),
-        (lambda t: t.update({"W.2": np.zeros((3, 3), np.float32)}), "do not belong"),
+        (lambda t: t.update({"0.W.0": np.full((3, 16, 8), np.nan, np.float32)}), "W.0 has values that are not finite"),
+        (lambda t: t.update({"0.b.1": np.full((3, 3), np.inf, np.float32)}), "b.1 has values that are not finite"),
+        (lambda t: t.update({"0.inputs.scale": np.zeros((3, 16), np.int64)}), "inputs.scale is int64"),
+        (lambda t: t.update({"0.b.1": np.zeros((2, 3), np.float32)}), "tensor 0.b.1 is float32 of shape (2, 3)"),
+        (lambda t: [t.update({name: tensor[:0]}) for name, tensor in t.items()], "float32 of shape (0"),
+        (lambda t: t.pop("0.b.0"), "tensor 0.b.0 is missing"),
+        (lambda t: t.update({"0.W.2": np.zeros((3, 3), np.float32)}), "do not belong"),
     ],
 )
 def test_tensors_that_do_not_fit(path, change, says):

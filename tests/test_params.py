@@ -15,7 +15,6 @@ def test_names_are_those_of_the_registries():
     assert set(allowed["optimizer"]) == {*optimizers.RULES, "adamw"}
     assert allowed["schedule"] == tuple(schedules.SCHEDULES)
     assert allowed["engine"] == engines.ENGINES
-    assert allowed["task"] == tuple(fit.LOSSES)
     assert set(allowed["loss"]) == {name for names in fit.LOSSES.values() for name in names} <= set(losses.LOSSES)
 
 

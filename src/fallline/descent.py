@@ -108,7 +108,8 @@ def descend(
         last step. A descent that was interrupted or diverged keeps the best so far, and so does one that a
         listener stopped; without validation rows that goes by the training loss.
     monitor : str, default "validation_loss"
-        What says which epoch is best: the validation loss, or one of the metrics, whichever is smallest.
+        What says which epoch is best: the validation loss, or one of the metrics, where it is smallest; with a minus
+        before the name, such as "-accuracy", where it is largest.
     measure_every : int, default 1
         Measure on the validation rows after every so many epochs, and after the last; where epochs are short, that is
         what takes the time. The history has NaN in between.
@@ -193,10 +194,10 @@ def descend(
     held_back = None if validation is None else _held_back(net, record, validation, len(networks))
     if metrics and held_back is None:
         raise ParameterError("metrics are measured on validation rows; set validation=(X, y)")
-    if monitor not in ("validation_loss", *as_metrics(metrics)):
+    if monitor.removeprefix("-") not in ("validation_loss", *as_metrics(metrics)):
         raise ParameterError(f"monitor is {monitor!r}; it must be 'validation_loss' or one of the metrics")
     if monitor in LARGER_IS_BETTER:
-        raise ParameterError(f"monitor is {monitor!r}, of which more is better; take {LARGER_IS_BETTER[monitor]!r}")
+        raise ParameterError(f"monitor is {monitor!r}, of which more is better; put a minus before it: '-{monitor}'")
     return _Descent(
         plan,
         networks,
@@ -344,7 +345,8 @@ class _Descent:
             monitored = loss
             self.best.take(is_better(loss, self.best.loss), self.latest.parameters, self.latest.step, loss)
         else:
-            monitored = measured[self.monitor]
+            name = self.monitor.removeprefix("-")
+            monitored = measured[name] if name == self.monitor else -measured[name]
             self.best.take(good & is_better(monitored, self.best.loss), parameters, step, monitored)
         self.current = self.latest.exchange(good, parameters, step, monitored)
         if not np.count_nonzero(good):

@@ -82,7 +82,7 @@ def _errors(A: Array, Y: Array) -> Array:
 
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "brier": brier, "rmse": rmse, "mae": mae, "r2": r2}
-LARGER_IS_BETTER = {"accuracy": "brier", "r2": "rmse"}  # and what to go by instead, which is smaller
+LARGER_IS_BETTER = ("accuracy", "r2")
 
 
 def measure(metric: Metric, A: Array, Y: Array, weight: Array) -> float:

@@ -16,7 +16,7 @@ from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.files import model_file
 from fallline.network import Network
-from fallline.table import Encoder, Table, table_from_any
+from fallline.table import Encoder, Table, Target, table_from_any
 from fallline.table.names import listed
 from fallline.table.table import Targets
 
@@ -33,7 +33,6 @@ class Model:
     ----------
     encoder : Encoder
     networks : sequence of Network
-        Alike but for their parameters.
     training : dict
         How the model came about, JSON-serialisable: recipe, settings, loss, optimizer, rows, scores, history, versions.
     engine : {"native", "reference"}, default "native"
@@ -41,8 +40,13 @@ class Model:
     threads : int, "auto" or None, default None
         How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
     sharpness : float, default 1
-        Of the probabilities of classes: each is raised to this power, and their sum brought back to 1. One over the
-        temperature of Guo et al. 2017.
+        Of the probabilities: each is raised to this power, and their sum brought back to 1. One over the temperature of
+        Guo et al. 2017.
+    shares : sequence of float, optional
+        What each network has in the answer, together 1; equal if nothing is said.
+    errors : array of shape (n_targets, n_levels), optional
+        Of each number that is learned, as the networks say it, how far answers were from the truth on rows that they
+        had not seen: quantiles, in even steps from the smallest to the largest.
 
     Examples
     --------
@@ -62,9 +66,12 @@ class Model:
         engine: str = "native",
         threads: int | str | None = None,
         sharpness: float = 1.0,
+        shares: Sequence[float] | None = None,
+        errors: Array | None = None,
     ) -> None:
         self.encoder, self.networks, self.engine, self.threads = encoder, list(networks), engine, threads
-        self.sharpness = sharpness
+        self.shares = [1 / len(self.networks)] * len(self.networks) if shares is None else list(shares)
+        self.sharpness, self.errors = sharpness, errors
         self.training: dict[str, Any] = {} if training is None else training
 
     @property
@@ -79,7 +86,7 @@ class Model:
 
     @property
     def classes(self) -> Array | None:
-        """Labels in the order of `predict_proba`'s columns; None for a regression."""
+        """Labels in the order of `predict_proba`'s columns; None for numbers, and for several labels of a row."""
         return self.encoder.classes
 
     def predict(self, X: Table | npt.ArrayLike) -> Array:
@@ -92,18 +99,18 @@ class Model:
 
         Returns
         -------
-        array of shape (n,)
-            Labels of the type they had, or float64.
+        array of shape (n,) or (n, n_targets)
+            Labels of the type they had; 0 or 1 for several labels of a row; or float64.
 
         Raises
         ------
         DataError
             A column is missing, or holds what it did not hold in training.
         """
-        return self.encoder.decode_target(self.outputs(X))
+        return self.encoder.target.decode(self.outputs(X))
 
     def predict_proba(self, X: Table | npt.ArrayLike) -> Array:
-        """Probability of each class.
+        """Probability of each class, or of each of several labels.
 
         Parameters
         ----------
@@ -112,8 +119,8 @@ class Model:
 
         Returns
         -------
-        array of shape (n, n_classes)
-            Columns as in `classes`; rows sum to one.
+        array of shape (n, n_classes) or (n, n_targets)
+            Columns as in `classes`, rows sum to one; or those of the labels, each from 0 to 1.
 
         Raises
         ------
@@ -122,11 +129,79 @@ class Model:
         ParameterError
             The model predicts numbers.
         """
-        if self.classes is None:
+        if self.task == "regression":
             raise ParameterError(
-                f"this model predicts numbers ({self.encoder.target}); only classes have probabilities"
+                f"this model predicts numbers ({self.encoder.target.name}); only classes have probabilities"
             )
         return self.outputs(X)
+
+    def predict_quantiles(self, X: Table | npt.ArrayLike) -> Array:
+        """Quantiles of a number, of a model that was trained for them.
+
+        Parameters
+        ----------
+        X : Table, data frame or array of shape (n, n_columns)
+            As in `predict`.
+
+        Returns
+        -------
+        array of shape (n, n_quantiles) or (n, n_targets, n_quantiles)
+            In the order of `encoder.target.quantiles`.
+
+        Raises
+        ------
+        DataError
+            As in `predict`.
+        ParameterError
+            The model was not trained for quantiles.
+        """
+        target = self.encoder.target
+        if not target.quantiles:
+            raise ParameterError("this model was not trained for quantiles; train it with loss='quantile'")
+        numbers = target.numbers(self.outputs(X))
+        return numbers[:, 0] if target.n_targets == 1 else numbers
+
+    def predict_interval(self, X: Table | npt.ArrayLike, coverage: float = 0.9) -> Array:
+        """Bounds between which the truth lies for a given share of rows like those trained on.
+
+        Of a model for quantiles these are two of them. Otherwise as far to both sides of the answer as such a share of
+        the answers was from the truth on rows that the networks had not seen: as wide for all rows (split conformal
+        prediction, Lei et al. 2018; of folds, Vovk 2015).
+
+        Parameters
+        ----------
+        X : Table, data frame or array of shape (n, n_columns)
+            As in `predict`.
+        coverage : float, default 0.9
+            The share, above 0 and below 1.
+
+        Returns
+        -------
+        array of shape (n, 2) or (n, n_targets, 2)
+
+        Raises
+        ------
+        DataError
+            As in `predict`.
+        ParameterError
+            The coverage is out of range, the model has no such quantiles, predicts classes, or held back no rows.
+        """
+        target = self.encoder.target
+        if self.task != "regression":
+            raise ParameterError("this model predicts classes; only numbers have intervals")
+        if not 0 < coverage < 1:
+            raise ParameterError(f"coverage is {coverage}; it must be above 0 and below 1")
+        A = self.outputs(X)
+        if target.quantiles:
+            numbers = target.numbers(A)
+            bounds = np.stack([numbers[:, :, _place(target.quantiles, coverage, side)] for side in (-1, 1)], axis=2)
+        else:
+            if self.errors is None:
+                raise ParameterError("no rows were held back, so nothing is known of the errors; train with some")
+            levels = np.linspace(0, 1, self.errors.shape[1])
+            width = np.array([np.interp(coverage, levels, of_target) for of_target in self.errors])
+            bounds = np.concatenate([target.numbers(A - width), target.numbers(A + width)], axis=2)
+        return bounds[:, 0] if target.n_targets == 1 else bounds
 
     def evaluate(self, table: Table) -> dict[str, float]:
         """How good the predictions for a table are, in the user's units.
@@ -140,7 +215,8 @@ class Model:
         -------
         dict of str to float
             accuracy and log_loss (nats; a probability of 0 counts as the smallest float32) for classes; rmse, mae and
-            r2 for numbers.
+            r2 for numbers. Of several labels of a row, accuracy is the share of rows of which all are right, log_loss
+            the mean over the labels.
 
         Raises
         ------
@@ -148,10 +224,10 @@ class Model:
             As in `predict`; or there are no targets, or one is a label that the training rows did not have.
         """
         if table.y is None:
-            raise DataError(f"{table.name}: there is no target {self.encoder.target!r} to compare with")
+            raise DataError(f"{table.name}: there is no target {self.encoder.target.name!r} to compare with")
         if not table.n_rows:
             raise DataError(f"{table.name}: there are no rows to compare with")
-        return score(self.encoder, self.outputs(table), table.y)
+        return score(self.encoder.target, self.outputs(table), table.y)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, atomically: an older file stays whole until the new one is complete.
@@ -166,7 +242,7 @@ class Model:
         OSError
             The file cannot be written.
         """
-        model_file.write(path, self.encoder, self.networks, self.training, self.sharpness)
+        model_file.write(path, self.encoder, self.networks, self.shares, self.sharpness, self.errors, self.training)
 
     @cached_property
     def _engine(self) -> Engine:
@@ -205,9 +281,11 @@ class Model:
 
     def _mean_output(self, encoded: Array) -> Array:
         """Of encoded rows, shape (n, n_out)."""
-        outputs = [self._engine.predict(each.shape, each.parameters, encoded) for each in self.networks]
-        A = outputs[0] if len(outputs) == 1 else np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
-        return A if self.classes is None else sharpened(A, self.sharpness)
+        A = np.zeros((len(encoded), self.encoder.n_out))
+        with np.errstate(invalid="ignore"):  # infinite outputs are found later
+            for network, share in zip(self.networks, self.shares, strict=True):
+                A += share * self._engine.predict(network.shape, network.parameters, encoded)
+        return A if self.task == "regression" else sharpened(A, self.sharpness, self.classes is None)
 
     def _rows(self, X: Table | npt.ArrayLike) -> Array:
         """Columns of whatever holds them in the encoder's order, as `Encoder.rows_of` gives them."""
@@ -247,7 +325,7 @@ class Model:
     def __repr__(self) -> str:
         several = f"{len(self.networks)} times " if len(self.networks) > 1 else ""
         return (
-            f"Model({self.task} of {self.encoder.target!r} from {len(self.encoder.columns)} columns, "
+            f"Model({self.task} of {self.encoder.target.name!r} from {len(self.encoder.columns)} columns, "
             f"{several}{self.network!r})"
         )
 
@@ -281,22 +359,21 @@ def load(path: str | PathLike[str], engine: str = "native", threads: int | str |
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "iris.fallline")
     ...     fit(load_bundled("iris"), {"epochs": 1, "engine": "reference"}).model.save(path)
-    ...     load(path).encoder.target
+    ...     load(path).encoder.target.name
     'species'
     """
-    encoder, networks, training, sharpness = model_file.read(path)
-    return Model(encoder, networks, training, engine, threads, sharpness)
+    return Model(**model_file.read(path), engine=engine, threads=threads)
 
 
-def score(encoder: Encoder, A: Array, y: Targets) -> dict[str, float]:
+def score(target: Target, A: Array, y: Targets) -> dict[str, float]:
     """How good outputs are, in the user's units.
 
     Parameters
     ----------
-    encoder : Encoder
+    target : Target
     A : array of shape (n, n_out)
         Probabilities, or standardised numbers.
-    y : array of shape (n,)
+    y : array of shape (n,) or (n, n_targets)
         The raw targets.
 
     Returns
@@ -304,27 +381,46 @@ def score(encoder: Encoder, A: Array, y: Targets) -> dict[str, float]:
     dict of str to float
         As from `Model.evaluate`.
     """
-    target = encoder.encode_target(y)
-    if encoder.classes is None:
-        predicted, actual = encoder.decode_target(A)[:, None], y.astype(np.float64)[:, None]
+    encoded, n = target.encode(y), len(A)
+    if target.task == "regression":
+        predicted, actual = target.decode(A).reshape(n, -1), y.astype(np.float64).reshape(n, -1)
         scores = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
         return {name: measure(predicted, actual) for name, measure in scores.items()}
-    right = A[np.arange(len(A)), target].astype(np.float64)
-    log_loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean()
-    return {"accuracy": float((A.argmax(axis=1) == target).mean()), "log_loss": float(log_loss)}
+    if target.classes is None:
+        right = np.where(encoded == 1, A, 1 - A)
+        accuracy = ((A > 0.5) == (encoded == 1)).all(axis=1).mean()
+    else:
+        right = A[np.arange(n), encoded]
+        accuracy = (A.argmax(axis=1) == encoded).mean()
+    log_loss = -np.log(np.maximum(right.astype(np.float64), np.finfo(np.float32).tiny)).mean()
+    return {"accuracy": float(accuracy), "log_loss": float(log_loss)}
 
 
-def sharpened(A: Array, sharpness: float) -> Array:
-    """Probabilities raised to a power, their sum brought back to 1.
+def sharpened(A: Array, sharpness: float, each: bool = False) -> Array:
+    """Probabilities raised to a power, the sum of a row brought back to 1; or each and its complement's.
 
     Examples
     --------
     >>> sharpened(np.array([[0.2, 0.8]]), 2.0).round(3).tolist()
     [[0.059, 0.941]]
+    >>> sharpened(np.array([[0.2, 0.5]]), 2.0, each=True).round(3).tolist()
+    [[0.059, 0.5]]
     """
     if sharpness == 1:
         return A
+    if each:
+        return sharpened(np.stack([A, 1 - A], axis=-1).reshape(-1, 2), sharpness)[:, 0].reshape(A.shape)
     with np.errstate(divide="ignore"):
         logits = sharpness * np.log(A)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _place(quantiles: Sequence[float], coverage: float, side: int) -> int:
+    """Where the lower (side -1) or upper quantile stands that bounds such a share of the rows."""
+    wanted = 0.5 + side * coverage / 2
+    place = int(np.argmin(np.abs(np.subtract(quantiles, wanted))))
+    if abs(quantiles[place] - wanted) > 1e-6:
+        known = listed(map(str, quantiles))
+        raise ParameterError(f"coverage {coverage:g} needs the quantile {wanted:.4g}; the model has {known}")
+    return place

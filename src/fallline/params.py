@@ -38,6 +38,12 @@ class Param:
     group : {"data", "network", "descent", "regularisation", "run"}
     special : tuple
         Values that stand beside the type: "auto" or None.
+    item : {int, float}
+        What a tuple holds.
+    from_text : callable, optional
+        Reads what a person typed, where it is more than the type's own words; ValueError where it cannot.
+    option : str
+        The name on the command line, where it is another.
     """
 
     name: str
@@ -48,6 +54,9 @@ class Param:
     doc: str
     group: str
     special: tuple[Any, ...] = ()
+    item: Callable[[Any], Any] = int
+    from_text: Callable[[str], Any] | None = None
+    option: str = ""
 
     def check(self, value: Any) -> Any:
         """Give the value as its type, if it is in range.
@@ -77,7 +86,7 @@ class Param:
                 known = [*self.allowed, *(name or "none" for name in self.special)]
                 raise ParameterError(f"{self.name} {value!r} is unknown{did_you_mean(value, known)}")
             return value
-        converted = _converted(self.type, value)
+        converted = _converted(self.type, value, self.item)
         if converted is None or not self.allowed(converted):
             raise ParameterError(f"{self.name} is {value!r}; it must be {self.range}")
         return converted
@@ -101,7 +110,9 @@ class Param:
         if text in self.special:
             return text
         try:
-            return self.check(_FROM_TEXT[self.type](text))
+            if self.type is tuple:
+                return self.check(tuple(self.item(part) for part in text.split(",")))
+            return self.check((self.from_text or self.type)(text))
         except (ValueError, OverflowError) as error:
             if isinstance(error, ParameterError):
                 raise
@@ -113,26 +124,18 @@ class Param:
         return ", or ".join([self.words, *(_WORDS[value] for value in self.special)])
 
 
-def _converted(kind: type, value: Any) -> Any:
-    """Give the value as int, float or tuple of int; None where it is something else."""
+def _converted(kind: type, value: Any, item: Callable[[Any], Any] = int) -> Any:
+    """Give the value as int, float or tuple of items; None where it is something else."""
     if kind is tuple:
         if isinstance(value, str) or not isinstance(value, Sequence):
             return None
-        numbers = tuple(_converted(int, item) for item in value)
+        numbers = tuple(_converted(float if item is float else int, part) for part in value)
         return None if None in numbers else numbers
     if isinstance(value, bool):
         return None
     if kind is int:
         return int(value) if isinstance(value, Integral) else None
     return float(value) if isinstance(value, Real) else None
-
-
-_FROM_TEXT: dict[type, Callable[[str], Any]] = {
-    int: int,
-    float: float,
-    str: str,
-    tuple: lambda text: tuple(int(part) for part in text.split(",")),
-}
 
 
 def _whole(least: int) -> Callable[[int], bool]:
@@ -151,6 +154,12 @@ def _share(value: float) -> bool:
     return 0 <= value < 1
 
 
+def _seconds(text: str) -> float:
+    """What "90", "90s", "1.5m" or "2h" means; ValueError for anything else."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    return float(text[:-1]) * unit if unit else float(text)
+
+
 TASKS = ("classification", "regression")
 ACTIVATIONS = (
     "identity",
@@ -167,7 +176,16 @@ ACTIVATIONS = (
 )
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "coslog4", "warm_up")
-LOSSES = ("squared_error", "absolute_error", "huber", "categorical_cross_entropy")
+LOSSES = (
+    "squared_error",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "categorical_cross_entropy",
+    "binary_cross_entropy",
+)
+TRANSFORMS = ("log",)
+HELD_BACK = ("random", "last")
 ENGINES = ("native", "reference")
 
 
@@ -195,6 +213,25 @@ _TABLE = (
         "Share of the rows held back to measure on. auto: with several starts each holds back other rows, else 0.2.",
         "data",
         ("auto",),
+    ),
+    Param(
+        "hold_back",
+        str,
+        "random",
+        HELD_BACK,
+        _one_of(HELD_BACK),
+        "Which rows are held back. last: those at the end, of rows that are in the order of time.",
+        "data",
+    ),
+    Param(
+        "transform",
+        str,
+        None,
+        TRANSFORMS,
+        _one_of(TRANSFORMS),
+        "log: the logarithm of the target is learned, so errors count relative to its size; it must be above 0.",
+        "data",
+        (None,),
     ),
     Param(
         "hidden",
@@ -225,6 +262,16 @@ _TABLE = (
         "What is minimised. auto: categorical_cross_entropy for classes, squared_error for numbers.",
         "descent",
         ("auto",),
+    ),
+    Param(
+        "quantiles",
+        tuple,
+        (0.05, 0.5, 0.95),
+        lambda quantiles: len(quantiles) > 0 and all(0 < quantile < 1 for quantile in quantiles),
+        "numbers above 0 and below 1, such as 0.05,0.5,0.95",
+        "Which quantiles the loss quantile learns.",
+        "descent",
+        item=float,
     ),
     Param(
         "epochs",
@@ -336,6 +383,18 @@ _TABLE = (
         "'average' or 'best'",
         "Whether the starts answer together, or only the one that is best on the rows it did not see.",
         "run",
+    ),
+    Param(
+        "time_budget",
+        float,
+        None,
+        _positive,
+        "a positive number of seconds, such as 60 or 60s, 5m, 1h",
+        "Time to train in: less than the recipe wants means fewer epochs and starts, more time more starts.",
+        "run",
+        (None,),
+        from_text=_seconds,
+        option="time",
     ),
     Param(
         "seed",

@@ -37,7 +37,7 @@ def test_train_predict_evaluate_on_a_csv_of_numbers(run, houses, tmp_path):
 
     scores = json.loads(run("evaluate", "model.fallline", houses, "--json").out)
     assert scores["rows"] == 60
-    assert scores["scores"]["r2"] > 0.95
+    assert scores["scores"]["r2"] > 0.9
     assert 0 < scores["scores"]["mae"] <= scores["scores"]["rmse"] < 15_000
 
     shuffled = pl.read_csv(houses).drop("price").reverse().select("rooms", "area")
@@ -112,7 +112,7 @@ def test_a_file_of_rows_to_measure_on(run, houses, tmp_path):
     summary = json.loads(run("train", houses, "--target", "price", "--validation", "new.csv", "--json").out)
     assert (summary["rows_trained"], summary["rows_held_back"]) == (60, 10)
     measured = json.loads(run("evaluate", "model.fallline", "new.csv", "--json").out)
-    assert measured["scores"] == summary["scores"]
+    assert measured["scores"] == pytest.approx(summary["scores"], rel=1e-5)
 
 
 def test_nothing_held_back(run):
@@ -160,7 +160,7 @@ def test_info(run):
     assert "progression" in run("info", "model.fallline").out
     contents = json.loads(run("info", "model.fallline", "--json").out)
     assert contents["layers"] == [10, 128, 128, 1]
-    assert contents["networks"] == 2
+    assert contents["networks"] == 2 + 2 * (contents["linear_share"] > 0)
     assert contents["rows"] == {"trained": 442, "held_back": 112, "folds": 8}
 
 

@@ -108,7 +108,7 @@ def test_a_column_whose_name_has_two_lines_is_still_one_line(refused, tmp_path):
 def test_out_of_memory(run, monkeypatch):
     import fallline.fit
 
-    def fit(*_):
+    def fit(*_, **__):
         raise MemoryError("Unable to allocate 37 GiB")
 
     monkeypatch.setattr(fallline.fit, "fit", fit)

@@ -8,7 +8,7 @@ from typing import get_type_hints
 import pytest
 
 import fallline
-from fallline.cli.settings import default_text, help_text
+from fallline.cli.settings import default_text, help_text, option_name
 from fallline.cli.train import train
 from fallline.params import PARAMS
 
@@ -21,7 +21,7 @@ def test_the_options_of_train_are_the_table_s():
         (option,) = hints[name].__metadata__
         if name != "validation":  # the command line takes a file, too
             assert option.help == help_text(param)
-    others = {"data", "target", "out", "history", "drop", "column", "quiet", "as_json"}
+    others = {"data", "target", "out", "history", "drop", "column", "group", "quiet", "as_json"}
     assert set(signature) == {*PARAMS, *others}
     assert [name for name in signature if name in PARAMS][1:] == [name for name in PARAMS if name != "validation"]
 
@@ -41,8 +41,8 @@ def test_every_command_explains_itself(run, command):
 
 def test_every_parameter_is_in_the_help(run):
     words = " ".join(run("train", "--help").out.split())
-    for name, param in PARAMS.items():
-        assert f"--{name.replace('_', '-')} " in words
+    for param in PARAMS.values():
+        assert f"{option_name(param)} " in words
         assert f"[default: {default_text(param)}]" in words
 
 

@@ -217,10 +217,10 @@ def through_json(encoder):
 @pytest.mark.parametrize("reload", [lambda encoder: encoder, through_json], ids=["fresh", "reloaded"])
 def test_labels_there_and_back(y, reload):
     encoder = reload(Encoder.fit(table_of(np.eye(3), y)))
-    codes = encoder.encode_target(y)
+    codes = encoder.target.encode(y)
     assert (encoder.task, encoder.n_out, encoder.n_in) == ("classification", 2, 3)
     assert (codes.dtype, sorted(set(codes.tolist()))) == (np.int64, [0, 1])
-    back = encoder.decode_target(np.eye(2, dtype=np.float32)[codes])
+    back = encoder.target.decode(np.eye(2, dtype=np.float32)[codes])
     np.testing.assert_array_equal(back, y)
     assert back.dtype == y.dtype
     np.testing.assert_array_equal(encoder.classes, np.unique(y))
@@ -231,18 +231,18 @@ def test_labels_there_and_back(y, reload):
 @pytest.mark.parametrize("reload", [lambda encoder: encoder, through_json], ids=["fresh", "reloaded"])
 def test_numbers_there_and_back(y, reload):
     encoder = reload(Encoder.fit(table_of(np.arange(len(y))[:, None], y), "regression"))
-    encoded = encoder.encode_target(y)
+    encoded = encoder.target.encode(y)
     assert (encoder.n_out, encoder.classes) == (1, None)
     assert (encoded.shape, encoded.dtype) == ((len(y), 1), np.float32)
-    back = encoder.decode_target(encoded)
+    back = encoder.target.decode(encoded)
     assert (back.shape, back.dtype) == (y.shape, np.float64)
-    np.testing.assert_allclose(back, y, rtol=0, atol=1e-6 * (encoder.target_scale + np.abs(y).max()))
+    np.testing.assert_allclose(back, y, rtol=0, atol=1e-6 * (encoder.target.scales[0] + np.abs(y).max()))
 
 
 def test_numbers_are_standardised_as_scikit_learn_does():
     diabetes = load_bundled("diabetes")
     expected = StandardScaler().fit_transform(diabetes.y[:, np.newaxis])
-    np.testing.assert_allclose(Encoder.fit(diabetes).encode_target(diabetes.y), expected, atol=1e-6)
+    np.testing.assert_allclose(Encoder.fit(diabetes).target.encode(diabetes.y), expected, atol=1e-6)
 
 
 def test_all_parts_come_back():
@@ -266,7 +266,7 @@ def test_all_parts_come_back():
 )
 def test_labels_from_another_file_may_have_another_type(trained, given, codes):
     encoder = Encoder.fit(table_of(np.arange(len(trained))[:, None], trained))
-    assert encoder.encode_target(given).tolist() == codes
+    assert encoder.target.encode(given).tolist() == codes
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_labels_from_another_file_may_have_another_type(trained, given, codes):
 def test_targets_that_do_not_fit(trained, given, message):
     encoder = Encoder.fit(table_of([[0], [1]], trained))
     with pytest.raises(DataError) as caught:
-        encoder.encode_target(np.array(given))
+        encoder.target.encode(np.array(given))
     assert str(caught.value).startswith(message)
 
 
@@ -294,7 +294,7 @@ def test_targets_that_do_not_fit(trained, given, message):
         (table_of([[1], [2]], ["a", "a"]), None, "t.csv: the target 'y' has one class only: 'a'"),
         (table_of([[1], [2]], [3, 3]), None, "t.csv: the target 'y' has one class only: 3"),
         (table_of([[1]], ["a"]), None, "t.csv: at least 2 rows are needed to learn from, not 1 (rows held"),
-        (table_of([[1], [2]], ["3", "a"]), "regression", "target 'y': regression needs numbers, not 'a'"),
+        (table_of([[1], [2]], ["3", "a"]), "regression", "t.csv: target 'y': regression needs numbers, not 'a'"),
         (table_of([[1], [2]], [1e300, -1e300]), "regression", "t.csv: the numbers in the target 'y' are too large"),
         (Table("t.csv", np.eye(2, dtype=np.float32), None, ("a", "b"), None), None, "t.csv: there is no target to"),
     ],
@@ -318,11 +318,11 @@ def test_inputs_of_another_shape(shape):
 
 def test_whole_numbers_can_be_learned_as_numbers():
     encoder = Encoder.fit(table_of([[1], [2]], [1, 3]), "regression")
-    assert (encoder.target_center, encoder.target_scale) == (2.0, 1.0)
+    assert (encoder.target.centers, encoder.target.scales) == ((2.0,), (1.0,))
 
 
 def test_a_constant_number_can_be_learned():
     y = np.full(3, 0.1)
     encoder = Encoder.fit(table_of([[0], [1], [2]], y))
-    assert encoder.encode_target(y).tolist() == [[0.0]] * 3
-    assert encoder.decode_target(np.zeros((3, 1), np.float32)).tolist() == y.tolist()
+    assert encoder.target.encode(y).tolist() == [[0.0]] * 3
+    assert encoder.target.decode(np.zeros((3, 1), np.float32)).tolist() == y.tolist()

@@ -29,7 +29,7 @@ def evaluate(
 
     trained = load(model, **settings)
     encoder = trained.encoder
-    rows = read(data, encoder.target, columns=list(encoder.kinds), kinds=encoder.kinds)
+    rows = read(data, encoder.target.name, columns=list(encoder.kinds), kinds=encoder.kinds)
     scores = trained.evaluate(rows)
     if as_json:
         print(to_json({"model": str(model), "data": rows.name, "rows": rows.n_rows, "scores": scores}))

@@ -57,7 +57,7 @@ def _contents(path: Path) -> dict[str, Any]:
     return {
         "model": str(path),
         "task": model.task,
-        "target": model.encoder.target,
+        "target": model.encoder.target.name,
         "classes": None if model.classes is None else model.classes.tolist(),
         "inputs": list(model.encoder.columns),
         "networks": len(model.networks),
@@ -68,7 +68,7 @@ def _contents(path: Path) -> dict[str, Any]:
         "dtype": model.network.dtype.name,
         **{
             name: training.get(name)
-            for name in ("table", "rows", "scores", "recipe", "settings", "command", "versions")
+            for name in ("linear_share", "table", "rows", "scores", "recipe", "settings", "command", "versions")
         },
     }
 

@@ -44,7 +44,7 @@ def predict(
         names = [] if trained.classes is None else [str(label) for label in trained.classes.tolist()]
         predictions = trained.predict_proba(rows)
     else:
-        names, predictions = [trained.encoder.target], trained.predict(rows)[:, None]
+        names, predictions = [trained.encoder.target.name], trained.predict(rows)[:, None]
     if out is None:
         _write(sys.stdout, names, predictions)
         sys.stdout.flush()

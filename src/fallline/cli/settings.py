@@ -17,11 +17,16 @@ def setting(name: str) -> Any:
     """
     param = PARAMS[name]
     return typer.Option(
-        f"--{name.replace('_', '-')}",
+        option_name(param),
         help=help_text(param),
         metavar=_metavar(param),
         rich_help_panel=param.group,
     )
+
+
+def option_name(param: Param) -> str:
+    """Give the option as it is typed."""
+    return f"--{(param.option or param.name).replace('_', '-')}"
 
 
 def parse(typed: Mapping[str, str]) -> dict[str, Any]:
@@ -38,8 +43,12 @@ def default_text(param: Param) -> str:
     """Give the default as one would type it."""
     if param.default is None:
         return "none"
+    if isinstance(param.default, tuple):
+        return ",".join(f"{number:g}" for number in param.default)
     return param.default if isinstance(param.default, str) else f"{param.default:g}"
 
 
 def _metavar(param: Param) -> str:
-    return {int: "N", float: "X", str: "NAME", tuple: "N,N"}[param.type]
+    if param.from_text is not None:
+        return "SECONDS"
+    return {int: "N", float: "X", str: "NAME", tuple: "N,N" if param.item is int else "X,X"}[param.type]

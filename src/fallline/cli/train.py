@@ -55,10 +55,17 @@ def train(
             metavar="NAME=KIND", help="What a column holds: number, category or date; may be given several times."
         ),
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column whose equal values mark rows that are held back together; no input."),
+    ] = None,
     task: Annotated[str, setting("task")] = "auto",
+    hold_back: Annotated[str, setting("hold_back")] = "random",
+    transform: Annotated[str, setting("transform")] = "none",
     hidden: Annotated[str, setting("hidden")] = "auto",
     activation: Annotated[str, setting("activation")] = "auto",
     loss: Annotated[str, setting("loss")] = "auto",
+    quantiles: Annotated[str, setting("quantiles")] = "0.05,0.5,0.95",
     epochs: Annotated[str, setting("epochs")] = "auto",
     batch_size: Annotated[str, setting("batch_size")] = "auto",
     optimizer: Annotated[str, setting("optimizer")] = "adamw",
@@ -73,6 +80,7 @@ def train(
     patience: Annotated[str, setting("patience")] = "none",
     starts: Annotated[str, setting("starts")] = "auto",
     combine: Annotated[str, setting("combine")] = "average",
+    time_budget: Annotated[str, setting("time_budget")] = "none",
     seed: Annotated[str, setting("seed")] = "0",
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
@@ -104,12 +112,15 @@ def train(
     from fallline.table import read
 
     began = time.perf_counter()
-    table = read(data, target, drop=drop or (), kinds=kinds)
+    table = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
+    groups = None
+    if group is not None:
+        table, groups = table.without(group)
     validation_table = None
     if validation_file is not None:
         as_trained = {name: table.kind(name) for name in table.columns}
         validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
-    fitted = fit(table, settings, () if quiet else (ProgressBar(),), validation_table)
+    fitted = fit(table, settings, () if quiet else (ProgressBar(),), validation_table, groups=groups)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
     written = fitted.run.kept_steps[fitted.start] > 0
@@ -158,7 +169,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "model": None if out is None else str(out),
         "data": table.name,
         "task": model.task,
-        "target": model.encoder.target,
+        "target": model.encoder.target.name,
         "classes": None if model.classes is None else model.classes.tolist(),
         "columns": {column.name: column.role for column in model.encoder.encodings},
         "unused": {column.name: column.reason for column in model.encoder.encodings if column.role == "unused"},
@@ -189,7 +200,11 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
     """Say what came of it, for people."""
     encoder = fitted.model.encoder
     if encoder.classes is None:
-        kind = f"a number, {number(encoder.target_center)} on average, give or take {number(encoder.target_scale)}"
+        target = encoder.target
+        center, spread = number(target.centers[0]), number(target.scales[0])
+        if target.log:
+            center, spread = number(math.exp(target.centers[0])), f"{math.expm1(target.scales[0]):.0%}"
+        kind = f"a number, {center} on average, give or take {spread}" + (", its logarithm" if target.log else "")
     else:
         kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
         if encoder.classes.dtype.kind in "if" and len(encoder.classes) > 10:
@@ -204,7 +219,7 @@ def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
     rows = [
         ["data", f"{summary['data']}: {summary['inputs']} inputs ({listed_briefly(encoder.columns)})"],
         *_columns(encoder),
-        ["target", f"{encoder.target}: {kind}"],
+        ["target", f"{encoder.target.name}: {kind}"],
         [
             "networks" if several else "network",
             (f"{len(summary['kept_starts'])}, averaged: " if several else "")

@@ -1,13 +1,14 @@
 """The model file: safetensors, with one metadata entry `fallline` that holds a JSON header.
 
-Tensors, float32 or float64, of K networks that answer together: `W.0` (K, n_in, n_out), `b.0` (K, n_out), `W.1`, ...,
-and of their inputs, where they have some, `inputs.scale`, `inputs.w`, `inputs.p`, `inputs.M`, `inputs.c`,
-`inputs.table.0`, ..., each with the same leading axis.
+Networks that are alike but for their parameters stand together. Tensors of group g of K networks, float32 or float64:
+`g.W.0` (K, n_in, n_out), `g.b.0` (K, n_out), `g.W.1`, ..., and of their inputs, where they have some, `g.inputs.scale`,
+`g.inputs.w`, `g.inputs.p`, `g.inputs.M`, `g.inputs.c`, `g.inputs.table.0`, ..., each with the same leading axis.
 
-Header, format 2: `format` (2), `encoder` (what `Encoder.to_header` gives), `network` (`layer_sizes`, `activation` of
-each hidden layer, `output`, `start`, `seed`, `dtype`, `inputs` or null), `sharpness` (of the probabilities; 1 leaves
-them as they are), `training` (how the model came about; nothing depends on it). Numbers that JSON has no word for (NaN,
-infinity) stand as null.
+Header, format 3: `format` (3), `encoder` (what `Encoder.to_header` gives), `networks` (of each group `layer_sizes`,
+`activation` of each hidden layer, `output`, `start`, `seed`, `dtype`, `inputs` or null, and each network's share of the
+answer, `shares`), `sharpness` (of the probabilities; 1 leaves them as they are), `errors` (of answers on rows that the
+networks had not seen, quantiles of each target; or null), `training` (how the model came about; nothing depends on it).
+Numbers that JSON has no word for (NaN, infinity) stand as null.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from fallline.atomic import whole_file
 from fallline.errors import FalllineError, ModelFileError
 from fallline.inputs import Inputs
 from fallline.network import Network
-from fallline.table import Encoder
+from fallline.table import Encoder, Task
 from fallline.table.columns import ColumnEncoding, Role
 
 Array = npt.NDArray[Any]
 
-FORMAT = 2
+FORMAT = 3
 KEY = "fallline"
 MOST_HISTORY_ROWS = 20_000  # safetensors caps its header at 100 MB; a row takes about 250 bytes
 CLASS_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "bool": (bool,), "int64": (int,), "float64": (int, float)}
@@ -42,8 +43,10 @@ def write(
     path: str | PathLike[str],
     encoder: Encoder,
     networks: Sequence[Network],
+    shares: Sequence[float],
+    sharpness: float,
+    errors: Array | None,
     training: Mapping[str, Any],
-    sharpness: float = 1.0,
 ) -> None:
     """Write a model, atomically: a reader sees the old file or the new one, never a part.
 
@@ -52,11 +55,13 @@ def write(
     path : str or path
     encoder : Encoder
     networks : sequence of Network
-        Alike but for their parameters.
+    shares : sequence of float
+        What each network has in the answer.
+    sharpness : float
+    errors : array of shape (n_targets, n_levels) or None
+        As in `fallline.model.Model`.
     training : mapping
         JSON-serialisable; of a long `history` every so many rows are kept, and the last.
-    sharpness : float, default 1
-        Of the probabilities; see `fallline.model.Model`.
 
     Raises
     ------
@@ -65,30 +70,31 @@ def write(
     """
     from safetensors.numpy import save
 
-    network = networks[0]
-    before = network.shape.inputs
+    groups: list[list[int]] = []
+    for k, network in enumerate(networks):
+        if groups and _alike(network, networks[groups[-1][0]]):
+            groups[-1].append(k)
+        else:
+            groups.append([k])
     header = {
         "format": FORMAT,
         "encoder": encoder.to_header(),
-        "network": {
-            "layer_sizes": list(network.layer_sizes),
-            "activation": list(network.activation),
-            "output": network.output,
-            "start": network.start,
-            "seed": network.seed,
-            "dtype": network.dtype.name,
-            "inputs": None if before is None else before.settings(),
-        },
+        "networks": [_settings(networks[group[0]]) | {"shares": [shares[k] for k in group]} for group in groups],
         "sharpness": sharpness,
+        "errors": None if errors is None else errors.tolist(),
         "training": {**training, "history": _thinned(training.get("history", []))},
     }
-    tensors = {name: np.stack([_parts(each)[name] for each in networks]) for name in _parts(network)}
+    tensors = {
+        f"{g}.{name}": np.stack([_parts(networks[k])[name] for k in group])
+        for g, group in enumerate(groups)
+        for name in _parts(networks[group[0]])
+    }
     data = save(tensors, {KEY: to_json(header)})
     with whole_file(path, binary=True) as file:
         file.write(data)
 
 
-def read(path: str | PathLike[str]) -> tuple[Encoder, list[Network], dict[str, Any], float]:
+def read(path: str | PathLike[str]) -> dict[str, Any]:
     """Read what `write` wrote, and check it.
 
     Parameters
@@ -97,10 +103,8 @@ def read(path: str | PathLike[str]) -> tuple[Encoder, list[Network], dict[str, A
 
     Returns
     -------
-    encoder : Encoder
-    networks : list of Network
-    training : dict
-    sharpness : float
+    dict
+        What `write` took, by the same names.
 
     Raises
     ------
@@ -110,15 +114,26 @@ def read(path: str | PathLike[str]) -> tuple[Encoder, list[Network], dict[str, A
     header, tensors = _contents(path)
     try:
         encoder = _encoder(header["encoder"])
-        networks = _networks(header["network"], tensors, encoder)
-        training, sharpness = header["training"], header["sharpness"]
+        networks, shares = _networks(header["networks"], tensors, encoder)
+        training, sharpness, errors = header["training"], header["sharpness"], header["errors"]
         _require(isinstance(training, dict), "training is not an object")
         _require(_is_number(sharpness) and sharpness > 0, "sharpness is not positive")
+        if errors is not None:
+            errors = np.array(errors, dtype=np.float64)
+            fits = errors.ndim == 2 and len(errors) == encoder.target.n_targets and errors.shape[1] > 1
+            _require(fits and np.isfinite(errors).all(), "errors are not numbers of each target")
     except KeyError as error:
         raise ModelFileError(f"{path}: damaged model file ({error} is missing)") from None
     except (FalllineError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ModelFileError(f"{path}: damaged model file ({error})") from None
-    return encoder, networks, training, float(sharpness)
+    return {
+        "encoder": encoder,
+        "networks": networks,
+        "shares": shares,
+        "sharpness": float(sharpness),
+        "errors": errors,
+        "training": training,
+    }
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -189,6 +204,24 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
 
 
+def _settings(network: Network) -> dict[str, Any]:
+    """All of a network but its parameters."""
+    before = network.shape.inputs
+    return {
+        "layer_sizes": list(network.layer_sizes),
+        "activation": list(network.activation),
+        "output": network.output,
+        "start": network.start,
+        "seed": network.seed,
+        "dtype": network.dtype.name,
+        "inputs": None if before is None else before.settings(),
+    }
+
+
+def _alike(one: Network, other: Network) -> bool:
+    return _settings(one) == _settings(other)
+
+
 def _parts(network: Network) -> dict[str, Array]:
     """Views of a network's parameters by the names of their tensors."""
     parts: dict[str, Array] = {}
@@ -201,18 +234,9 @@ def _parts(network: Network) -> dict[str, Array]:
 
 
 def _encoder(header: dict[str, Any]) -> Encoder:
-    classes, shape = header["classes"], header["image_shape"]
-    _require(isinstance(header["target"], str), "target is not a name")
+    shape = header["image_shape"]
+    _check_target(header["target"])
     _require(_is_list(header["columns"], dict), "columns are not a list")
-    if header["task"] == "classification":
-        _require(classes["type"] in CLASS_TYPES, f"classes of type {classes['type']!r}")
-        _require(_is_list(classes["values"], *CLASS_TYPES[classes["type"]]), "classes are not of their type")
-        _require(len(set(classes["values"])) == len(classes["values"]) >= 2, "classes are not different")
-    else:
-        _require(header["task"] == "regression" and classes is None, "the task is unknown")
-    for name in ("target_center", "target_scale"):
-        _require(_is_number(header[name]), f"{name} is not a number")
-    _require(header["target_scale"] > 0, "target_scale is not positive")
     if shape is not None:
         fits = _is_list(shape, int) and len(shape) == 2 and math.prod(shape) == len(header["columns"])
         _require(fits, "image_shape does not fit")
@@ -221,6 +245,26 @@ def _encoder(header: dict[str, Any]) -> Encoder:
     for column in encoder.encodings:
         _check_column(column)
     return encoder
+
+
+def _check_target(header: dict[str, Any]) -> None:
+    """Refuse what `Target.fit` would not give."""
+    classes, n_targets = header["classes"], len(header["centers"])
+    _require(isinstance(header["name"], str), "target is not a name")
+    _require(header["task"] in get_args(Task), "the task is unknown")
+    if classes is not None:
+        _require(header["task"] == "classification" and n_targets == 1, "numbers have classes")
+        _require(classes["type"] in CLASS_TYPES, f"classes of type {classes['type']!r}")
+        _require(_is_list(classes["values"], *CLASS_TYPES[classes["type"]]), "classes are not of their type")
+        _require(len(set(classes["values"])) == len(classes["values"]) >= 2, "classes are not different")
+    else:
+        _require(header["task"] == "regression" or n_targets > 1, "classes are missing")
+    for name in ("centers", "scales", "quantiles"):
+        _require(isinstance(header[name], list), f"{name} is not a list")
+        _require(all(map(_is_number, header[name])), f"{name} has what is not a number")
+    _require(len(header["scales"]) == n_targets > 0, "the targets are not as many as their scales")
+    _require(min(header["scales"]) > 0, "scales has what is not positive")
+    _require(isinstance(header["log"], bool), "log is neither true nor false")
 
 
 def _check_column(column: ColumnEncoding) -> None:
@@ -234,29 +278,40 @@ def _check_column(column: ColumnEncoding) -> None:
     _require(column.role != "category" or len(labels) > 1, f"the labels of {column.name!r} are missing")
 
 
-def _networks(header: dict[str, Any], tensors: Mapping[str, Array], encoder: Encoder) -> list[Network]:
-    sizes, dtype, before = header["layer_sizes"], header["dtype"], header["inputs"]
-    _require(_is_list(sizes, int) and len(sizes) >= 2, "layer_sizes is not a list of whole numbers")
-    inputs = None if before is None else Inputs(**before)
-    _require(inputs == encoder.inputs, "the inputs do not fit the columns")
-    _require(sizes[0] == encoder.n_in and sizes[-1] == encoder.n_out, "the network does not fit the columns")
-    _require(_is_list(header["activation"], str), "activation is not a list of names")
-    _require(
-        header["output"] == ("identity" if encoder.classes is None else "softmax"), "the output does not fit the task"
-    )
-    taken = sizes if inputs is None else [inputs.n_out, *sizes[1:]]
-    shapes = {} if inputs is None else {f"inputs.{name}": shape for name, shape in inputs.shapes.items()}
-    for layer, (n_in, n_out) in enumerate(pairwise(taken)):
-        shapes |= {f"W.{layer}": (n_in, n_out), f"b.{layer}": (n_out,)}
-    _require(tensors, "there are no tensors")
-    K = next(iter(tensors.values())).shape[:1]
-    _require(K and K[0] > 0, "the tensors have no networks")
-    for name, shape in shapes.items():
-        _check_tensor(tensors, name, (*K, *shape), (dtype,))
-    _require(sorted(shapes) == sorted(tensors), "there are tensors that do not belong to it")
-    blocks = [np.concatenate([tensors[name][k].ravel() for name in shapes]) for k in range(K[0])]
-    settings = (sizes, header["activation"], header["output"], header["start"], header["seed"], dtype)
-    return [Network(*settings, block, inputs) for block in blocks]
+def _networks(
+    groups: list[dict[str, Any]], tensors: Mapping[str, Array], encoder: Encoder
+) -> tuple[list[Network], list[float]]:
+    """Networks and their shares, group after group."""
+    _require(_is_list(groups, dict) and groups, "there are no networks")
+    networks: list[Network] = []
+    shares: list[float] = []
+    known: list[str] = []
+    for g, header in enumerate(groups):
+        sizes, dtype, before = header["layer_sizes"], header["dtype"], header["inputs"]
+        _require(_is_list(sizes, int) and len(sizes) >= 2, "layer_sizes is not a list of whole numbers")
+        inputs = None if before is None else Inputs(**before)
+        _require(inputs in (encoder.inputs, encoder.plain_inputs), "the inputs do not fit the columns")
+        _require(sizes[0] == encoder.n_in and sizes[-1] == encoder.n_out, "the network does not fit the columns")
+        _require(_is_list(header["activation"], str), "activation is not a list of names")
+        _require(header["output"] == encoder.target.output, "the output does not fit the task")
+        _require(all(map(_is_number, header["shares"])), "shares has what is not a number")
+        K = len(header["shares"])
+        _require(K > 0, "a group has no networks")
+        taken = sizes if inputs is None else [inputs.n_out, *sizes[1:]]
+        shapes = {} if inputs is None else {f"inputs.{name}": shape for name, shape in inputs.shapes.items()}
+        for layer, (n_in, n_out) in enumerate(pairwise(taken)):
+            shapes |= {f"W.{layer}": (n_in, n_out), f"b.{layer}": (n_out,)}
+        names = {name: f"{g}.{name}" for name in shapes}
+        for name, shape in shapes.items():
+            _check_tensor(tensors, names[name], (K, *shape), (dtype,))
+        known += names.values()
+        settings = (sizes, header["activation"], header["output"], header["start"], header["seed"], dtype)
+        blocks = (np.concatenate([tensors[names[name]][k].ravel() for name in shapes]) for k in range(K))
+        networks += [Network(*settings, block, inputs) for block in blocks]
+        shares += map(float, header["shares"])
+    _require(min(shares) >= 0 and math.isclose(sum(shares), 1, rel_tol=1e-6), "the shares are not parts of a whole")
+    _require(sorted(known) == sorted(tensors), "there are tensors that do not belong to it")
+    return networks, shares
 
 
 def _check_tensor(tensors: Mapping[str, Array], name: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:

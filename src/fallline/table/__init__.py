@@ -1,11 +1,12 @@
 """Tables: read a file into numbers, split its rows, encode them for a network and back."""
 
 from fallline.table.bundled import BUNDLED, BundledSet, load_bundled
-from fallline.table.encode import Encoder, guess_task
+from fallline.table.encode import Encoder
 from fallline.table.frames import table_from_any
 from fallline.table.read import read
-from fallline.table.split import folds, split
+from fallline.table.split import folds, last_rows, split
 from fallline.table.table import Kind, Table, Task
+from fallline.table.targets import Target, guess_task
 
 __all__ = [
     "BUNDLED",
@@ -13,9 +14,11 @@ __all__ = [
     "Encoder",
     "Kind",
     "Table",
+    "Target",
     "Task",
     "folds",
     "guess_task",
+    "last_rows",
     "load_bundled",
     "read",
     "split",

@@ -1,4 +1,4 @@
-"""Between a table and a network: columns as numbers, targets as codes or standardised numbers, and back."""
+"""Between a table and a network: columns as the numbers that a network takes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final, get_args
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-from fallline.errors import DataError, ParameterError
+from fallline.errors import DataError
 from fallline.inputs import Inputs
 from fallline.table.columns import (
     MISSING_LABEL,
@@ -23,37 +23,12 @@ from fallline.table.columns import (
     smoothly_clipped,
 )
 from fallline.table.names import listed
-from fallline.table.number import as_number
 from fallline.table.table import Kind, Table, Targets, Task
+from fallline.table.targets import Target
 
 Array = npt.NDArray[Any]
 
-MOST_CLASSES_IN_NUMBERS = 20
 MOST_EMBEDDED = 300  # columns; where there are more, they go in as they are
-
-
-def guess_task(y: Targets) -> Task:
-    """Guess from the targets what is to be learned.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-
-    Returns
-    -------
-    {"classification", "regression"}
-        Classification for text, bool, and at most 20 different whole numbers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> guess_task(np.array([0, 1, 1])), guess_task(np.array([0.5, 1, 1]))
-    ('classification', 'regression')
-    """
-    if y.dtype.kind not in "iuf":
-        return "classification"
-    whole = bool(np.all(y == np.floor(y)))
-    return "classification" if whole and len(np.unique(y)) <= MOST_CLASSES_IN_NUMBERS else "regression"
 
 
 @final
@@ -63,14 +38,10 @@ class Encoder:
 
     Parameters
     ----------
-    task : {"classification", "regression"}
     encodings : tuple of ColumnEncoding
         One for each input.
-    target : str
-    classes : ndarray of shape (n_out,) or None
-        The labels, sorted; None for regression.
-    target_center, target_scale : float
-        Targets of regression are encoded as ``(y - target_center) / target_scale``; 0 and 1 for classification.
+    target : Target
+        What is learned.
     image_shape : tuple of int or None
         Height and width, where the inputs are pixels.
 
@@ -79,20 +50,16 @@ class Encoder:
     >>> import numpy as np
     >>> X = np.array([[1], [3], [2]], np.float32)
     >>> encoder = Encoder.fit(Table("three.csv", X, np.array(["no", "yes", "yes"]), ("x",), "y"))
-    >>> encoder.encode_inputs(X).ravel(), encoder.encode_target(np.array(["yes", "no"]))
+    >>> encoder.encode_inputs(X).ravel(), encoder.target.encode(np.array(["yes", "no"]))
     (array([-0.9486833,  0.9486833,  0.       ], dtype=float32), array([1, 0]))
     """
 
-    task: Task
     encodings: tuple[ColumnEncoding, ...]
-    target: str
-    classes: Targets | None
-    target_center: float = 0.0
-    target_scale: float = 1.0
+    target: Target
     image_shape: tuple[int, int] | None = None
 
     @classmethod
-    def fit(cls, table: Table, task: Task | None = None) -> Encoder:
+    def fit(cls, table: Table, task: Task | None = None, log: bool = False, quantiles: Sequence[float] = ()) -> Encoder:
         """Learn from training rows; pixels are left as they are.
 
         Parameters
@@ -101,6 +68,8 @@ class Encoder:
             The rows to train on, and no others.
         task : {"classification", "regression"} or None
             None guesses it from the targets.
+        log, quantiles
+            As in `Target.fit`.
 
         Returns
         -------
@@ -110,7 +79,7 @@ class Encoder:
         ------
         DataError
             Where there is nothing to learn: fewer than two rows, no targets, one class, no column with two values; or
-            text for a regression.
+            the targets are not what the task needs.
         ParameterError
             For an unknown task.
         """
@@ -119,18 +88,10 @@ class Encoder:
         if table.n_rows < 2:
             needed = f"at least 2 rows are needed to learn from, not {table.n_rows}"
             raise DataError(f"{table.name}: {needed} (rows held back do not count)")
-        task = task or guess_task(table.y)
-        if task not in get_args(Task):
-            raise ParameterError(f"unknown task {task!r}, it is 'classification' or 'regression'")
-        classes, target_center, target_scale = None, 0.0, 1.0
-        if task == "classification":
-            classes = np.unique(table.y)
-            if len(classes) == 1:
-                raise DataError(f"{table.name}: the target {table.target!r} has one class only: {classes[0].item()!r}")
-        else:
-            target_center, target_scale = _center_and_scale(_numbers(table.y, table.target, count=False))
-            if not np.isfinite(target_scale):
-                raise DataError(f"{table.name}: the numbers in the target {table.target!r} are too large")
+        try:
+            target = Target.fit(table.y, table.target, task, log, quantiles)
+        except DataError as error:
+            raise DataError(f"{table.name}: {error}") from None
         if table.image_shape is None:
             encodings = tuple(fit_column(table, j) for j in range(table.n_in))
         else:
@@ -138,7 +99,7 @@ class Encoder:
         if all(column.role == "unused" for column in encodings):
             reasons = listed(f"{column.name}: {column.reason}" for column in encodings)
             raise DataError(f"{table.name}: no input column can be used ({reasons})")
-        return cls(task, encodings, table.target, classes, target_center, target_scale, table.image_shape)
+        return cls(encodings, target, table.image_shape)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -161,15 +122,31 @@ class Encoder:
         tables = [(len(column.labels) + 1, TABLE_SIZE) for column in self.encodings if column.is_table]
         return Inputs(embedded, plain, tables)
 
+    @cached_property
+    def plain_inputs(self) -> Inputs | None:
+        """The same for a linear model: all numbers go in as they are."""
+        before = self.inputs
+        return None if before is None else Inputs(0, before.embedded + before.plain, before.tables)
+
     @property
     def n_in(self) -> int:
         """Number of inputs of the network."""
         return len(self.columns) if self.inputs is None else self.inputs.n_in
 
     @property
+    def task(self) -> Task:
+        """What is learned: classes or numbers."""
+        return self.target.task
+
+    @property
+    def classes(self) -> Targets | None:
+        """The labels, sorted; None for numbers, and for several labels of a row."""
+        return self.target.classes
+
+    @property
     def n_out(self) -> int:
-        """Number of outputs of the network: the classes, or one number."""
-        return 1 if self.classes is None else len(self.classes)
+        """Number of outputs of the network."""
+        return self.target.n_out
 
     def rows_of(self, table: Table) -> npt.NDArray[np.float32]:
         """Put a table's columns in this encoder's order, and its categories in the places of this encoder's labels.
@@ -266,79 +243,17 @@ class Encoder:
                     plain.append(encode_category(position, column))
         return np.ascontiguousarray(np.concatenate([*embedded, *plain, *codes], axis=1), dtype=np.float32)
 
-    def encode_target(self, y: Targets) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
-        """Turn targets into what a loss compares the network's output with.
-
-        Numbers and text of the same look are the same label: a file may hold 1 and 2 where another adds "other".
-
-        Parameters
-        ----------
-        y : ndarray of shape (n,)
-
-        Returns
-        -------
-        ndarray
-            Positions in `classes`, int64 (n,); or standardised numbers, float32 (n, 1).
-
-        Raises
-        ------
-        DataError
-            For a label that the training rows did not have, or text where numbers are learned.
-        """
-        if self.classes is None:
-            standardised = (_numbers(y, self.target, count=True) - self.target_center) / self.target_scale
-            return standardised.astype(np.float32)[:, np.newaxis]
-        classes = self.classes
-        if "U" in (classes.dtype.kind, y.dtype.kind):
-            classes, y = classes.astype(np.str_), y.astype(np.str_)
-        order = np.argsort(classes)  # the order of numbers is not that of their text
-        place = np.searchsorted(classes, y, sorter=order)
-        codes = order[np.minimum(place, len(classes) - 1)]
-        unseen = classes[codes] != y
-        if unseen.any():
-            known = listed(map(str, classes))
-            row = int(unseen.argmax())
-            what = f"the training rows have no label {y[row].item()!r}"
-            raise DataError(f"target {self.target!r}, row {row + 1}: {what} (labels: {known})")
-        return codes.astype(np.int64)
-
-    def decode_target(self, A: npt.NDArray[Any]) -> Targets:
-        """Turn the network's output into labels or numbers.
-
-        Parameters
-        ----------
-        A : ndarray of shape (n, n_out)
-            Probabilities, or standardised numbers.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            The likeliest labels, of the type they had; or float64.
-        """
-        if self.classes is not None:
-            likeliest: npt.NDArray[np.intp] = A.argmax(axis=1)
-            return self.classes[likeliest]
-        return A[:, 0].astype(np.float64) * self.target_scale + self.target_center
-
     def to_header(self) -> dict[str, Any]:
-        """Give all but the arrays as what JSON can hold.
+        """Give all as what JSON can hold.
 
         Returns
         -------
         dict
-            Keys: task, columns, target, classes (type and values, or None), target_center, target_scale, image_shape.
+            Keys: columns, target, image_shape.
         """
-        classes = None
-        if self.classes is not None:
-            kind = "str" if self.classes.dtype.kind == "U" else self.classes.dtype.name
-            classes = {"type": kind, "values": self.classes.tolist()}
         return {
-            "task": self.task,
             "columns": [column.to_header() for column in self.encodings],
-            "target": self.target,
-            "classes": classes,
-            "target_center": self.target_center,
-            "target_scale": self.target_scale,
+            "target": self.target.to_header(),
             "image_shape": None if self.image_shape is None else list(self.image_shape),
         }
 
@@ -355,14 +270,10 @@ class Encoder:
         -------
         Encoder
         """
-        classes, image_shape = header["classes"], header["image_shape"]
+        image_shape = header["image_shape"]
         return cls(
-            task=header["task"],
             encodings=tuple(ColumnEncoding.from_header(column) for column in header["columns"]),
-            target=header["target"],
-            classes=None if classes is None else np.array(classes["values"], dtype=classes["type"]),
-            target_center=header["target_center"],
-            target_scale=header["target_scale"],
+            target=Target.from_header(header["target"]),
             image_shape=None if image_shape is None else (image_shape[0], image_shape[1]),
         )
 
@@ -378,21 +289,3 @@ def _with_missing(codes: npt.NDArray[Any], column: ColumnEncoding) -> npt.NDArra
     """Positions with that of a missing label, where it has one, in place of NaN; otherwise -1."""
     missing = column.labels.index(MISSING_LABEL) if MISSING_LABEL in column.labels else -1
     return np.where(np.isnan(codes), missing, codes).astype(np.float64)
-
-
-def _center_and_scale(y: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Mean and standard deviation; constant targets have scale 1."""
-    if y.min() == y.max():
-        return float(y[0]), 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        scale = float(y.std())
-        return float(y.mean()), max(scale, float(np.finfo(np.float32).tiny)) if scale == scale else math.inf
-
-
-def _numbers(y: Targets, target: str, *, count: bool) -> npt.NDArray[np.float64]:
-    """Targets as numbers; a complaint counts the rows only where none have been held back."""
-    if y.dtype.kind not in "biuf":
-        row = next((i for i, label in enumerate(y.tolist()) if as_number(label) is None), 0)
-        place = f"target {target!r}, row {row + 1}" if count else f"target {target!r}"
-        raise DataError(f"{place}: regression needs numbers, not {y[row].item()!r}")
-    return y.astype(np.float64)

@@ -8,7 +8,9 @@ from fallline.errors import DataError, ParameterError
 from fallline.table.table import Indices, Table, Task
 
 
-def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices, Indices]:
+def split(
+    table: Table, fraction: float, seed: int, task: Task, groups: Indices | None = None
+) -> tuple[Indices, Indices]:
     """Part the rows of a table at random; for classes, each class in the same proportion.
 
     Every class keeps a row to learn from, so a class of one row is never held back.
@@ -22,6 +24,8 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     seed : int
         The same seed gives the same rows.
     task : {"classification", "regression"}
+    groups : ndarray of int64, shape (n,), optional
+        Rows of one group stay together; then classes are not looked at.
 
     Returns
     -------
@@ -46,6 +50,13 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     if not 0 < fraction < 1:
         raise ParameterError(f"the fraction of rows to hold back must be between 0 and 1, not {fraction}")
     n = table.n_rows
+    if groups is not None:
+        _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        _check_several(table, counts)
+        order = np.random.default_rng(seed).permutation(len(counts))
+        n_held = np.searchsorted(np.cumsum(counts[order]), n * fraction) + 1
+        held = np.isin(group, order[: min(n_held, len(counts) - 1)])
+        return np.flatnonzero(~held), np.flatnonzero(held)
     group, counts = _groups(table, task)
     if counts.max() < 2:
         raise DataError(
@@ -66,7 +77,39 @@ def split(table: Table, fraction: float, seed: int, task: Task) -> tuple[Indices
     return np.sort(grouped[~held]), np.sort(grouped[held])
 
 
-def folds(table: Table, n_folds: int, seed: int, task: Task) -> Indices:
+def last_rows(table: Table, fraction: float) -> tuple[Indices, Indices]:
+    """Part the last rows of a table from those before: of rows in the order of time, those that lie ahead.
+
+    Parameters
+    ----------
+    table : Table
+        With `n` rows.
+    fraction : float
+        The part to hold back, between 0 and 1; each part gets one row at least.
+
+    Returns
+    -------
+    train_rows, held_back_rows : ndarray of int64
+
+    Raises
+    ------
+    DataError
+        For a table of one row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> last_rows(Table("ten", np.zeros((10, 1), np.float32), None, ("x",), None), 0.2)[1].tolist()
+    [8, 9]
+    """
+    n = table.n_rows
+    if n < 2:
+        raise DataError(f"{table.name}: too few rows ({n}) to hold one back; hold back none (validation 0)")
+    first = n - min(n - 1, max(1, round(n * fraction)))
+    return np.arange(first), np.arange(first, n)
+
+
+def folds(table: Table, n_folds: int, seed: int, task: Task, groups: Indices | None = None) -> Indices:
     """Give each row a fold at random, all of nearly the same size; for classes, each class spread evenly.
 
     Parameters
@@ -78,6 +121,8 @@ def folds(table: Table, n_folds: int, seed: int, task: Task) -> Indices:
     seed : int
         The same seed gives the same folds.
     task : {"classification", "regression"}
+    groups : ndarray of int64, shape (n,), optional
+        Rows of one group get the same fold; then classes are not looked at.
 
     Returns
     -------
@@ -102,6 +147,8 @@ def folds(table: Table, n_folds: int, seed: int, task: Task) -> Indices:
     n = table.n_rows
     if not 2 <= n_folds <= n:
         raise ParameterError(f"there are {n_folds} folds; there must be 2 or more, and at most as many as rows ({n})")
+    if groups is not None:
+        return _folds_of_groups(table, groups, n_folds, seed)
     group, _ = _groups(table, task)
     shuffled = np.random.default_rng(seed).permutation(n)
     shuffled = shuffled[np.argsort(group[shuffled], kind="stable")]
@@ -110,10 +157,28 @@ def folds(table: Table, n_folds: int, seed: int, task: Task) -> Indices:
     return fold
 
 
+def _folds_of_groups(table: Table, groups: Indices, n_folds: int, seed: int) -> Indices:
+    """The largest groups first, each to the fold that has the fewest rows by then."""
+    _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    _check_several(table, counts)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts[order], kind="stable")]
+    of_group, n_rows = np.empty(len(counts), np.int64), np.zeros(n_folds, np.int64)
+    for g in order:
+        of_group[g] = n_rows.argmin()
+        n_rows[of_group[g]] += counts[g]
+    return np.asarray(of_group[group])
+
+
+def _check_several(table: Table, counts: Indices) -> None:
+    if len(counts) < 2:
+        raise DataError(f"{table.name}: all rows are of one group; there must be two or more, to hold one back")
+
+
 def _groups(table: Table, task: Task) -> tuple[Indices, Indices]:
     """The class of each row and how many rows it has; one for all where numbers are learned."""
     n = table.n_rows
-    if task != "classification" or table.y is None:
+    if task != "classification" or table.y is None or table.y.ndim > 1:
         return np.zeros(n, np.int64), np.array([n])
     _, group, counts = np.unique(table.y, return_inverse=True, return_counts=True)
     if counts.max() < 2 and n > 3:

@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
+from fallline.table.names import check_known
+
 Task: TypeAlias = Literal["classification", "regression"]
 Kind: TypeAlias = Literal["number", "category", "date"]
 Targets: TypeAlias = npt.NDArray[Any]  # int64, float64, bool or str
@@ -70,6 +72,31 @@ class Table:
     def kind(self, column: str) -> Kind:
         """What a column of X holds."""
         return "category" if column in self.labels else "date" if column in self.dates else "number"
+
+    def without(self, column: str) -> tuple[Table, npt.NDArray[np.float32]]:
+        """Take a column out.
+
+        Parameters
+        ----------
+        column : str
+
+        Returns
+        -------
+        Table
+        ndarray of shape (n,), float32
+            The column.
+
+        Raises
+        ------
+        DataError
+            There is no such column.
+        """
+        check_known(column, self.columns, self.name)
+        j = self.columns.index(column)
+        X = np.ascontiguousarray(np.delete(self.X, j, axis=1))
+        columns = tuple(name for name in self.columns if name != column)
+        labels = {name: known for name, known in self.labels.items() if name != column}
+        return replace(self, X=X, columns=columns, labels=labels, dates=self.dates - {column}), self.X[:, j]
 
     def rows(self, indices: Indices) -> Table:
         """Take some rows, in the given order.

@@ -1,0 +1,119 @@
+"""What a time is enough for: how many epochs of how many starts, and where a descent must end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fallline.errors import ParameterError
+from fallline.listeners import Listener, Progress
+
+TRIAL_SHARE, LONGEST_TRIAL = 0.03, 1.0  # of the time; seconds
+PLANNED_SHARE = 0.8  # of the time left; the rest is for measuring, the linear model and what was misjudged
+FEWEST_EPOCHS = 4  # before there are fewer starts
+MOST_STARTS = 32
+LEAST_SECONDS = 0.05  # less is no descent
+
+
+class Deadline(Listener):
+    """Stop a descent at some moment.
+
+    Parameters
+    ----------
+    moment : float
+        As `time.perf_counter` counts.
+    """
+
+    def __init__(self, moment: float) -> None:
+        self.moment = moment
+
+    def on_progress(self, progress: Progress) -> bool:
+        """Look at the clock after each slice."""
+        return time.perf_counter() >= self.moment
+
+
+class _Trial(Listener):
+    """Stop soon, and know how fast it went."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.steps_per_second = seconds, math.nan
+
+    def on_progress(self, progress: Progress) -> bool:
+        self.steps_per_second = progress.step / max(progress.seconds, 1e-6)
+        return progress.seconds >= self.seconds
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The seconds that a fit may take, from a moment on.
+
+    Parameters
+    ----------
+    seconds : float
+    began : float
+        As `time.perf_counter` counts.
+    """
+
+    seconds: float
+    began: float
+
+    @property
+    def deadline(self) -> float:
+        """The moment when all must be over."""
+        return self.began + self.seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until then."""
+        return max(0.0, self.deadline - time.perf_counter())
+
+    def choose(
+        self,
+        asked: Mapping[str, Any],
+        settled: Mapping[str, Any],
+        n_rows: int,
+        descend: Callable[[Listener], object],
+    ) -> dict[str, Any]:
+        """Choose starts and epochs, of what was not asked for, that fill the time.
+
+        Less time than the recipe wants means fewer epochs, and then fewer starts; more time means more starts.
+
+        Parameters
+        ----------
+        asked, settled : mapping
+            Settings as the user gave them, and as the recipe settled them.
+        n_rows : int
+            Rows to train on.
+        descend : callable
+            Goes down as settled, with one more listener.
+
+        Returns
+        -------
+        dict
+            Of starts and epochs.
+
+        Raises
+        ------
+        ParameterError
+            The time is over already.
+        """
+        if self.left < LEAST_SECONDS:
+            raise ParameterError(
+                f"time_budget is {self.seconds:g} s, which reading and encoding {n_rows} rows takes already; give more"
+            )
+        trial = _Trial(min(LONGEST_TRIAL, TRIAL_SHARE * self.left))
+        descend(trial)
+        steps = settled["epochs"] * math.ceil(n_rows / min(settled["batch_size"], n_rows))
+        enough = PLANNED_SHARE * self.left * trial.steps_per_second / steps
+        starts, epochs = settled["starts"], settled["epochs"]
+        if enough >= 2 and asked["starts"] == "auto":
+            starts = max(starts, min(MOST_STARTS, starts * int(enough)))
+        if enough < 1 and asked["epochs"] == "auto":
+            fewest = min(epochs, FEWEST_EPOCHS)
+            if enough * epochs < fewest and asked["starts"] == "auto":
+                starts = max(1, int(starts * enough * epochs / fewest))
+            epochs = max(1, int(epochs * enough * settled["starts"] / starts))
+        return {"starts": starts, "epochs": epochs}
