@@ -293,13 +293,13 @@ def test_the_logarithm_of_the_target():
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, (800, 1)).astype(np.float32)
     table = Table("t", x, np.exp(2 * x[:, 0] + 3 + 0.3 * rng.normal(size=800)), ("x",), "price")
-    result = fit(table, {"transform": "log", "epochs": 60, "starts": 2})
+    result = fit(table, {"target_transform": "log", "epochs": 60, "starts": 2})
     new = np.linspace(-1.8, 1.8, 20, dtype=np.float32)[:, None]
     np.testing.assert_allclose(result.model.predict(new), np.exp(2 * new[:, 0] + 3), rtol=0.15)
-    with pytest.raises(DataError, match=r"t: target 'price': transform is 'log', but -1.0 is not above 0"):
-        fit(replace(table, y=-np.ones(800)), {"transform": "log", "task": "regression"})
+    with pytest.raises(DataError, match=r"t: target 'price': target_transform is 'log', but -1.0 is not above 0"):
+        fit(replace(table, y=-np.ones(800)), {"target_transform": "log", "task": "regression"})
     with pytest.raises(ParameterError, match="'log', which is for numbers"):
-        fit(load_bundled("iris"), {"transform": "log"})
+        fit(load_bundled("iris"), {"target_transform": "log"})
 
 
 def test_quantiles_and_intervals():

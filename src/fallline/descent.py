@@ -17,7 +17,7 @@ from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress
 from fallline.listeners.listener import as_listeners, heard, is_better
-from fallline.losses import Loss, as_loss
+from fallline.losses import Loss, OwnLoss, as_loss
 from fallline.metrics import LARGER_IS_BETTER, Metric, as_metrics, measure
 from fallline.network import Network
 from fallline.optimizers import PerStart, StepRule, as_rule
@@ -169,6 +169,8 @@ def descend(
     net = networks[0]
     record = as_loss(loss, net.output)
     data = Data.of(net, record, X, y, sample_weight, len(networks))
+    if isinstance(record, OwnLoss):
+        record.check_gradient(net.forward(data.X[:8]).A[-1], data.Y[:8])
     n = len(data.X)
     size = n if batch_size is None else min(PARAMS["batch_size"].number(batch_size), n)
     plan = Plan(

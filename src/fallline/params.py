@@ -224,7 +224,7 @@ _TABLE = (
         "data",
     ),
     Param(
-        "transform",
+        "target_transform",
         str,
         None,
         TRANSFORMS,

@@ -61,7 +61,7 @@ def train(
     ] = None,
     task: Annotated[str, setting("task")] = "auto",
     hold_back: Annotated[str, setting("hold_back")] = "random",
-    transform: Annotated[str, setting("transform")] = "none",
+    target_transform: Annotated[str, setting("target_transform")] = "none",
     hidden: Annotated[str, setting("hidden")] = "auto",
     activation: Annotated[str, setting("activation")] = "auto",
     loss: Annotated[str, setting("loss")] = "auto",

@@ -1,5 +1,6 @@
 """Estimators with scikit-learn's conventions; the only room that imports scikit-learn."""
 
-from fallline.estimators.networks import NetworkClassifier, NetworkRegressor
+from fallline.estimators.classifier import NetworkClassifier
+from fallline.estimators.regressor import NetworkRegressor
 
 __all__ = ["NetworkClassifier", "NetworkRegressor"]

@@ -24,6 +24,7 @@ from fallline.fit.calibration import Unseen
 from fallline.fit.judgement import Judgement, judge, with_linear
 from fallline.fit.rows import Rows
 from fallline.listeners import EarlyStopping, Listener
+from fallline.losses import OwnLoss
 from fallline.metrics import Metric
 from fallline.model import Model
 from fallline.network import Network
@@ -103,6 +104,9 @@ def fit(
     sample_weight: Array | None = None,
     groups: Array | None = None,
     monitor: tuple[str, Score] | None = None,
+    loss: OwnLoss | None = None,
+    begin: Model | None = None,
+    classes: Array | None = None,
 ) -> Fit:
     """Train networks on a table.
 
@@ -127,6 +131,12 @@ def fit(
         A name, and what says which epoch is best: `(target, A, Y, weight) -> float`, the larger the better, with the
         outputs, the targets as the loss takes them and the weights of held-back rows. Otherwise the Brier score says
         it, for numbers the loss.
+    loss : OwnLoss, optional
+        Of your own, in place of the setting; of probabilities or standardised numbers, in the reference engine.
+    begin : Model, optional
+        Go on from its networks, with what it knows of the columns.
+    classes : array of shape (n_classes,), optional
+        All that there are, where these rows may not have them all.
 
     Returns
     -------
@@ -154,6 +164,11 @@ def fit(
     checked["task"] = task
     if table.y.ndim > 1 and checked["label_smoothing"] == "auto":
         checked["label_smoothing"] = 0.0  # labels that are there or not are no classes
+    if loss is not None:
+        checked |= {"engine": "reference", "loss": "auto", "label_smoothing": 0.0}
+    if begin is not None:
+        checked |= {"starts": len(begin.training["starts"]), "hidden": begin.network.layer_sizes[1:-1]}
+        checked["activation"] = begin.training["settings"]["activation"]
     recipe = RECIPES["table" if table.image_shape is None else "picture"]
     weight = None if sample_weight is None else np.asarray(sample_weight, np.float32)
 
@@ -162,7 +177,7 @@ def fit(
         settled = recipe.settle(settings, task, len(rows.train_rows))
         if settled["patience"] and rows.held_back is None and not rows.n_folds:
             raise ParameterError("patience needs rows to measure on; set validation above 0")
-        return rows, settled, _Job.of(rows, settled, recipe, weight, monitor)
+        return rows, settled, _Job.of(rows, settled, recipe, weight, monitor, loss, begin, classes)
 
     rows, settled, job = prepared(checked)
     budget = Budget(checked["time_budget"] or math.inf, began)
@@ -173,7 +188,7 @@ def fit(
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
     if settled["patience"]:
         callbacks = [*callbacks, EarlyStopping(settled["patience"])]
-    run = descend(job.network, *job.data, callbacks=callbacks, **job.passed_on)
+    run = job.descend(callbacks)
     sound = [int(k) for k in np.flatnonzero(np.isfinite(run.losses))] or [run.best_start]
     starts = sound if settled["combine"] == "average" else [run.best_start]
     early = run.stop_reason in ("interrupted", "diverged")
@@ -184,10 +199,11 @@ def fit(
     judgement = Judgement()
     if job.validation is not None:
         engine = as_engine(settled["engine"], settled["threads"])
+        n_rows = len(rows.train_rows)
         wants_linear = recipe.keeps_best and not early and budget.left > 0
-        epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, table.n_rows)["epochs"]
+        epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, n_rows)["epochs"]
         linear = job.linear_networks(epochs, Deadline(budget.deadline)) if wants_linear else []
-        few = len(rows.train_rows) < MOST_BLENDED and settled["combine"] == "average"
+        few = n_rows < MOST_BLENDED and settled["combine"] == "average"
         unseen = Unseen.of(rows, job.data, job.validation)
         judgement = judge(job.encoder, rows, unseen, engine, networks, starts, linear, job.keeps_best, few)
         networks, shares = with_linear(networks, linear, judgement.linear_share)
@@ -238,7 +254,7 @@ class _Job:
     """What goes down: the network, the rows as it takes them, and what else `descend` is told."""
 
     encoder: Encoder
-    network: Network
+    networks: list[Network]
     data: tuple[Array, Array]
     validation: tuple[Array, ...] | None
     keeps_best: bool
@@ -252,17 +268,25 @@ class _Job:
         recipe: Recipe,
         weight: Array | None,
         monitor: tuple[str, Score] | None,
+        loss: OwnLoss | None,
+        begin: Model | None,
+        classes: Array | None,
     ) -> _Job:
         """Encode the rows, and put settings into the descent's terms."""
-        quantiles = settled["quantiles"] if settled["loss"] == "quantile" else ()
-        encoder = Encoder.fit(rows.train, settled["task"], settled["transform"] == "log", quantiles)
-        network = Network(
-            [encoder.n_in, *settled["hidden"], encoder.n_out],
-            activation=settled["activation"],
-            output=encoder.target.output,
-            seed=settled["seed"],
-            inputs=encoder.inputs,
-        )
+        if begin is not None:
+            encoder, networks = begin.encoder, begin.networks[: settled["starts"]]
+        else:
+            quantiles = settled["quantiles"] if settled["loss"] == "quantile" else ()
+            encoder = Encoder.fit(rows.train, settled["task"], settled["target_transform"] == "log", quantiles, classes)
+            networks = [
+                Network(
+                    [encoder.n_in, *settled["hidden"], encoder.n_out],
+                    activation=settled["activation"],
+                    output=encoder.target.output,
+                    seed=settled["seed"],
+                    inputs=encoder.inputs,
+                )
+            ]
         data = _encoded(rows.train, encoder)
         validation: tuple[Array, ...] | None = None
         if rows.n_folds:
@@ -277,7 +301,7 @@ class _Job:
         keeps_best = validation is not None and (recipe.keeps_best or asks)
         rule, rates = recipe.rule(settled)
         passed_on = {name: settled[name] for name in _PASSED_ON} | {
-            "loss": _loss(settled, encoder.target),
+            "loss": loss or _loss(settled, encoder.target),
             "optimizer": rule,
             "rates": rates,
             "sample_weight": weight,
@@ -291,18 +315,23 @@ class _Job:
             else "validation_loss",
             "measure_every": 1 if settled["patience"] else max(1, settled["epochs"] // MOST_MEASUREMENTS),
         }
-        return cls(encoder, network, data, validation, keeps_best, passed_on)
+        return cls(encoder, networks, data, validation, keeps_best, passed_on)
+
+    def descend(self, callbacks: Sequence[Listener]) -> Run:
+        """Go down, from one random start and others of its seed, or from each network as it is."""
+        begin = self.networks if len(self.networks) > 1 else self.networks[0]
+        return descend(begin, *self.data, callbacks=callbacks, **self.passed_on)
 
     def try_out(self, listener: Listener) -> Run:
         """Go down for a moment, which nobody else hears of."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)
-            return descend(self.network, *self.data, callbacks=listener, **self.passed_on)
+            return self.descend([listener])
 
     def linear_networks(self, epochs: int, listener: Listener) -> list[Network]:
         """Train networks of no hidden layer on the same rows, a start each."""
         own = {"dropout": 0.0, "schedule": "cosine", "epochs": epochs, "measure_every": 10}
-        network = linear_network(self.encoder, self.network.seed)
+        network = linear_network(self.encoder, self.networks[0].seed)
         return descend(network, *self.data, callbacks=listener, **self.passed_on | own).networks
 
 

@@ -59,7 +59,14 @@ class Encoder:
     image_shape: tuple[int, int] | None = None
 
     @classmethod
-    def fit(cls, table: Table, task: Task | None = None, log: bool = False, quantiles: Sequence[float] = ()) -> Encoder:
+    def fit(
+        cls,
+        table: Table,
+        task: Task | None = None,
+        log: bool = False,
+        quantiles: Sequence[float] = (),
+        classes: Targets | None = None,
+    ) -> Encoder:
         """Learn from training rows; pixels are left as they are.
 
         Parameters
@@ -68,7 +75,7 @@ class Encoder:
             The rows to train on, and no others.
         task : {"classification", "regression"} or None
             None guesses it from the targets.
-        log, quantiles
+        log, quantiles, classes
             As in `Target.fit`.
 
         Returns
@@ -89,7 +96,7 @@ class Encoder:
             needed = f"at least 2 rows are needed to learn from, not {table.n_rows}"
             raise DataError(f"{table.name}: {needed} (rows held back do not count)")
         try:
-            target = Target.fit(table.y, table.target, task, log, quantiles)
+            target = Target.fit(table.y, table.target, task, log, quantiles, classes)
         except DataError as error:
             raise DataError(f"{table.name}: {error}") from None
         if table.image_shape is None:

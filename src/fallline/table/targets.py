@@ -86,7 +86,13 @@ class Target:
 
     @classmethod
     def fit(
-        cls, y: Targets, name: str, task: Task | None = None, log: bool = False, quantiles: Sequence[float] = ()
+        cls,
+        y: Targets,
+        name: str,
+        task: Task | None = None,
+        log: bool = False,
+        quantiles: Sequence[float] = (),
+        classes: Targets | None = None,
     ) -> Target:
         """Learn from the targets of training rows.
 
@@ -98,6 +104,8 @@ class Target:
             None guesses it.
         log : bool, default False
         quantiles : sequence of float, default ()
+        classes : ndarray of shape (n_classes,), optional
+            All that there are, where these rows may not have them all.
 
         Returns
         -------
@@ -121,12 +129,12 @@ class Target:
                 raise DataError(f"the numbers in the target {name!r} are too large")
             return cls(task, name, None, centers, scales, log, tuple(quantiles))
         if log:
-            raise ParameterError("transform is 'log', which is for numbers; classes have none")
+            raise ParameterError("target_transform is 'log', which is for numbers; classes have none")
         if y.ndim > 1:
             if not (y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all()):
                 raise DataError(f"the target {name!r} has {n_targets} columns, so each must hold 0 and 1 alone")
             return cls(task, name, None, (0.0,) * n_targets, (1.0,) * n_targets)
-        classes = np.unique(y)
+        classes = np.unique(y if classes is None else classes)
         if len(classes) == 1:
             raise DataError(f"the target {name!r} has one class only: {classes[0].item()!r}")
         return cls(task, name, classes)
@@ -301,6 +309,6 @@ def _numbers(y: Targets, name: str, log: bool, *, count: bool) -> npt.NDArray[np
     if log:
         if (numbers <= 0).any():
             row = int(np.argwhere(numbers <= 0)[0][0])
-            raise DataError(f"{place(row)}: transform is 'log', but {y[row].tolist()!r} is not above 0")
+            raise DataError(f"{place(row)}: target_transform is 'log', but {y[row].tolist()!r} is not above 0")
         numbers = np.log(numbers)
     return numbers[:, None] if numbers.ndim == 1 else numbers
