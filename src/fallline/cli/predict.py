@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -15,51 +17,106 @@ from fallline.cli.settings import parse, setting
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+Write: TypeAlias = "Callable[[npt.NDArray[Any]], None]"
+
 
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows, as train takes them; the target may be missing.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Rows, as train takes them; the target may be missing. - is CSV on standard input."
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV file to write; otherwise standard output.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write, .csv or .parquet; otherwise CSV on standard output."),
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="The probability of each class instead of the class.")] = False,
     threads: Annotated[str, setting("threads")] = "auto",
 ) -> None:
-    """Predict each row of a table, as CSV.
+    """Predict each row of a table, as CSV or Parquet.
 
     One line for each row of DATA, in its order. The column is called as the target; with --proba there is one for each
-    class, called as the class.
+    class, called as the class. Tables larger than memory are fine: CSV, Parquet, Arrow and JSON lines are read block by
+    block. FILE takes its name when all rows are predicted; if something is wrong before, an older one stays.
     """
     settings = parse({"threads": threads})
     if out is not None:
-        check_writable("--out", out, (".csv",))
+        check_writable("--out", out, (".csv", ".parquet"))
         check_different({"MODEL": model, "DATA": data, "--out": out})
 
+    from fallline.cli.progress import RowsBar
+    from fallline.errors import ParameterError
     from fallline.model import load
-    from fallline.table import read
+    from fallline.table import read_blocks
 
     trained = load(model, **settings)
-    rows = read(data, None, columns=list(trained.encoder.kinds), kinds=trained.encoder.kinds)
+    names = [trained.encoder.target]
     if proba:
-        names = [] if trained.classes is None else [str(label) for label in trained.classes.tolist()]
-        predictions = trained.predict_proba(rows)
-    else:
-        names, predictions = [trained.encoder.target], trained.predict(rows)[:, None]
+        if trained.classes is None:
+            raise ParameterError(f"--proba: the model predicts numbers ({names[0]}); only classes have probabilities")
+        names = [str(label) for label in trained.classes.tolist()]
+    with (
+        _writer(out, names) as write,
+        RowsBar("predicted", shown=out is not None or not sys.stdout.isatty()) as bar,
+    ):
+        for block in read_blocks(data, trained.encoder.kinds):
+            write(trained.predict_proba(block.table) if proba else trained.predict(block.table)[:, None])
+            bar.advance(block.table.n_rows, block.share_read)
+
+
+@contextmanager
+def _writer(out: Path | None, names: list[str]) -> Iterator[Write]:
+    """Give what writes predictions of shape (n, n_names), one block after the other."""
     if out is None:
-        _write(sys.stdout, names, predictions)
+        yield _csv(sys.stdout, names)
         sys.stdout.flush()
-    else:
+    elif out.suffix == ".csv":
         with whole_file(out) as file:
-            _write(file, names, predictions)
+            yield _csv(file, names)
+    else:
+        with _parquet(out, names) as write:
+            yield write
 
 
-def _write(file: IO[str], names: list[str], predictions: npt.NDArray[Any]) -> None:
+def _csv(file: IO[str], names: list[str]) -> Write:
     """Lines of CSV; numbers with the nine digits that tell every float32 from the next."""
     import csv
 
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(names)
-    if predictions.dtype.kind == "f":
-        writer.writerows([f"{value:.9g}" for value in row] for row in predictions.tolist())
-    else:
-        writer.writerows(predictions.tolist())
+    heading = [names]
+
+    def write(predictions: npt.NDArray[Any]) -> None:
+        while heading:  # with the first rows, so that nothing is printed where there are none
+            writer.writerow(heading.pop())
+        if predictions.dtype.kind == "f":
+            writer.writerows([f"{value:.9g}" for value in row] for row in predictions.tolist())
+        else:
+            writer.writerows(predictions.tolist())
+
+    return write
+
+
+@contextmanager
+def _parquet(out: Path, names: list[str]) -> Iterator[Write]:
+    """Blocks as files of their own, beside the one that they are put together to at the end: none is held in memory."""
+    import tempfile
+
+    import polars as pl
+
+    with tempfile.TemporaryDirectory(prefix=".fallline-", dir=out.resolve().parent) as folder:
+        parts: list[Path] = []
+
+        def write(predictions: npt.NDArray[Any]) -> None:
+            parts.append(Path(folder, f"{len(parts)}.parquet"))
+            frame = pl.DataFrame({name: predictions[:, j] for j, name in enumerate(names)})
+            with parts[-1].open("wb") as file:
+                frame.write_parquet(file)
+
+        try:
+            yield write
+            with whole_file(out, binary=True) as file:
+                pl.scan_parquet(parts, glob=False).sink_parquet(Path(file.name))
+        except pl.exceptions.PolarsError as error:
+            raise OSError(f"{out}: {str(error).splitlines()[0]}") from None

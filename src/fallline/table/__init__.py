@@ -1,5 +1,6 @@
 """Tables: read a file into numbers, split its rows, encode them for a network and back."""
 
+from fallline.table.blocks import Block, read_blocks
 from fallline.table.bundled import BUNDLED, BundledSet, load_bundled
 from fallline.table.encode import Encoder, guess_task
 from fallline.table.frames import table_from_any
@@ -9,6 +10,7 @@ from fallline.table.table import Kind, Table, Task
 
 __all__ = [
     "BUNDLED",
+    "Block",
     "BundledSet",
     "Encoder",
     "Kind",
@@ -18,6 +20,7 @@ __all__ = [
     "guess_task",
     "load_bundled",
     "read",
+    "read_blocks",
     "split",
     "table_from_any",
 ]
