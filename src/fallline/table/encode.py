@@ -288,19 +288,33 @@ class Encoder:
         if self.classes is None:
             standardised = (_numbers(y, self.target, count=True) - self.target_center) / self.target_scale
             return standardised.astype(np.float32)[:, np.newaxis]
+        codes = self.codes_of(y)
+        if (codes < 0).any():
+            known = listed(map(str, self.classes))
+            row = int(codes.argmin())
+            what = f"the training rows have no label {y[row].item()!r}"
+            raise DataError(f"target {self.target!r}, row {row + 1}: {what} (labels: {known})")
+        return codes
+
+    def codes_of(self, y: Targets) -> npt.NDArray[np.int64]:
+        """Positions of labels in `classes`, -1 for those that the training rows did not have.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        assert self.classes is not None
         classes = self.classes
         if "U" in (classes.dtype.kind, y.dtype.kind):
             classes, y = classes.astype(np.str_), y.astype(np.str_)
         order = np.argsort(classes)  # the order of numbers is not that of their text
         place = np.searchsorted(classes, y, sorter=order)
         codes = order[np.minimum(place, len(classes) - 1)]
-        unseen = classes[codes] != y
-        if unseen.any():
-            known = listed(map(str, classes))
-            row = int(unseen.argmax())
-            what = f"the training rows have no label {y[row].item()!r}"
-            raise DataError(f"target {self.target!r}, row {row + 1}: {what} (labels: {known})")
-        return codes.astype(np.int64)
+        return np.where(classes[codes] == y, codes, -1).astype(np.int64)
 
     def decode_target(self, A: npt.NDArray[Any]) -> Targets:
         """Turn the network's output into labels or numbers.

@@ -227,7 +227,7 @@ def _cast(series: pl.Series, notation: Notation) -> pl.Series:
             return numbers
         notation.commas[series.name] = True
     numbers = series.set(~comma, None).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return numbers
+    return numbers  # noqa: RET504  (mypy knows its type)
 
 
 def _numbers(series: pl.Series, place: Place, notation: Notation) -> npt.NDArray[np.float32]:
