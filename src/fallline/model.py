@@ -208,7 +208,8 @@ class Model:
     def _mean_output(self, encoded: Array) -> Array:
         """Of encoded rows, shape (n, n_out)."""
         outputs = [self._engine.predict(each.shape, each.parameters, encoded) for each in self.networks]
-        A = outputs[0] if len(outputs) == 1 else np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
+        with np.errstate(invalid="ignore"):  # of infinities; whoever asked refuses them
+            A = outputs[0] if len(outputs) == 1 else np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
         return A if self.classes is None else sharpened(A, self.sharpness)
 
     def _rows(self, X: Table | npt.ArrayLike) -> Array:

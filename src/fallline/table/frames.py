@@ -259,9 +259,9 @@ def _parse_dates(series: pl.Series, notation: Notation) -> pl.Series:
     known = notation.dates.get(series.name)
     if known is not None:
         return series.str.to_datetime(known, strict=False)
-    for form in DATE_FORMATS:
-        if first.str.to_datetime(form, strict=False).null_count():
-            continue
+    fails = {form: first.str.to_datetime(form, strict=False).null_count() for form in DATE_FORMATS}
+    forms = [form for form, count in fails.items() if not count] or [min(fails, key=lambda form: fails[form])]
+    for form in forms:
         parsed = series.str.to_datetime(form, strict=False)
         if parsed.null_count() == series.null_count():
             notation.dates[series.name] = form
