@@ -72,7 +72,7 @@ def save(name):
     return name
 
 
-FILES = ["t.csv", "crlf.csv", "bom.csv", "t.tsv", "t.parquet", "t.arrow", "t.feather", "t.jsonl"]
+FILES = ["t.csv", "crlf.csv", "bom.csv", "t.tsv", "t[1].parquet", "t[1].arrow", "t.feather", "t.jsonl"]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -178,6 +178,9 @@ def test_json_lines_that_lack_a_value_or_have_others():
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.jsonl"])
 def test_broken_files_of_typed_columns(name, capfd):
+    Path("empty.jsonl").write_text("\n\n")
+    with pytest.raises(DataError, match=r"^empty.jsonl: the file is empty$"):
+        blocks("empty.jsonl")
     Path(name).write_bytes(b"nonsense")
     with pytest.raises(DataError, match=rf"^{name}: cannot be read as (Parquet|Arrow|JSON lines) \([^\n]*\)$"):
         blocks(name)
@@ -247,6 +250,13 @@ def test_whole_numbers_are_the_same_label_beside_others(name):
     values.write_parquet(name) if "parquet" in name else Path(name).write_text("c\n1\n2\n2.5\n1\n")
     found = blocks(name, {"c": "category"}, size=2)
     assert [label for (label,) in cells(block.table for block in found)] == ["1", "2", "2.5", "1"]
+
+
+@pytest.mark.parametrize(("kind", "y"), [(None, [1.5]), ("number", [1.5]), ("category", ["1.50"])])
+def test_a_target_of_digits_is_a_label_where_labels_are_asked_for(kind, y):
+    Path("t.csv").write_text("x,y\n1,1.50\n")
+    (block,) = blocks("t.csv", {"x": "number"} | ({"y": kind} if kind else {}), target="y")
+    assert block.table.y.tolist() == y
 
 
 def test_a_target_of_numbers_is_refused_where_it_is_none():

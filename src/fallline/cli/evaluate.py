@@ -63,6 +63,8 @@ def _measure(trained: Model, data: str) -> tuple[str, Evaluation, dict[str, Any]
     kinds: dict[str, Kind] = dict(encoder.kinds)
     if encoder.classes is None:
         kinds[encoder.target] = "number"
+    elif encoder.classes.dtype.kind == "U":  # text that looks like a number is a label all the same
+        kinds[encoder.target] = "category"
     name, outputs, targets = data, [], []
     n_blank, n_unknown = 0, 0
     unknown: dict[str, None] = {}  # in the order of their appearance

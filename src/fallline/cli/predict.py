@@ -110,13 +110,22 @@ def _parquet(out: Path, names: list[str]) -> Iterator[Write]:
 
         def write(predictions: npt.NDArray[Any]) -> None:
             parts.append(Path(folder, f"{len(parts)}.parquet"))
-            frame = pl.DataFrame({name: predictions[:, j] for j, name in enumerate(names)})
-            with parts[-1].open("wb") as file:
-                frame.write_parquet(file)
+            with _naming(out):
+                pl.DataFrame({name: predictions[:, j] for j, name in enumerate(names)}).write_parquet(parts[-1])
 
-        try:
-            yield write
-            with whole_file(out, binary=True) as file:
-                pl.scan_parquet(parts, glob=False).sink_parquet(Path(file.name))
-        except pl.exceptions.PolarsError as error:
-            raise OSError(f"{out}: {str(error).splitlines()[0]}") from None
+        yield write
+        with _naming(out), whole_file(out, binary=True) as file:
+            pl.scan_parquet(parts, glob=False).sink_parquet(Path(file.name))
+
+
+@contextmanager
+def _naming(out: Path) -> Iterator[None]:
+    """Polars says why a file cannot be written, but not which."""
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if isinstance(error, OSError) and error.filename == str(out):
+            raise
+        raise OSError(f"{out}: cannot be written ({str(error).splitlines()[0]})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,14 +92,15 @@ def read_blocks(
         yield Block(read(source, target, inputs, kinds={name: kinds[name] for name in inputs}), 1.0)
         return
     if label == "-":
-        label, typed = "standard input", False
+        label = "standard input"
         frames = _delimited(sys.stdin.buffer, label, ",;\t", block_bytes)
     elif suffix in SEPARATORS:
-        typed, frames = False, _delimited_file(Path(source), SEPARATORS[suffix], block_bytes)
+        frames = _delimited_file(Path(source), SEPARATORS[suffix], block_bytes)
+    elif FRAMES[suffix] == "JSON lines":
+        frames = _json_lines(Path(source), suffix, block_bytes)
     else:
-        read_typed = _json_lines if FRAMES[suffix] == "JSON lines" else _columns
-        typed, frames = True, read_typed(Path(source), suffix, inputs, target, block_bytes)
-    notation, first_row = Notation(), 0
+        frames = _columns(Path(source), suffix, inputs, target, block_bytes)
+    typed, notation, first_row = suffix in FRAMES, Notation(), 0
     with reading(source):
         for frame, where, share_read in frames:
             n_rows = frame.height
@@ -134,7 +136,8 @@ def _delimited_file(path: Path, separators: str, block_bytes: int) -> Frames:
         yield from _delimited(file, str(path), separators, block_bytes, path.stat().st_size)
 
 
-def _json_lines(path: Path, suffix: str, inputs: Sequence[str], target: str | None, block_bytes: int) -> Frames:
+def _json_lines(path: Path, suffix: str, block_bytes: int) -> Frames:
+    """JSON lines: what a block lacks and others have is missing."""
     import polars as pl
 
     first_row = skipped = 0
@@ -150,6 +153,8 @@ def _json_lines(path: Path, suffix: str, inputs: Sequence[str], target: str | No
             absent = [pl.lit(None).alias(name) for name in known if name not in frame.columns]
             yield frame.with_columns(absent), _rows_from(first_row), file.tell() / size
             first_row += frame.height
+    if not first_row:
+        raise DataError(f"{path}: the file is empty")
 
 
 def _columns(path: Path, suffix: str, inputs: Sequence[str], target: str | None, block_bytes: int) -> Frames:
@@ -158,7 +163,8 @@ def _columns(path: Path, suffix: str, inputs: Sequence[str], target: str | None,
 
     path.open("rb").close()  # for the system's own complaint
     with parsing(path, suffix):
-        scan = pl.scan_parquet(path, glob=False) if suffix == ".parquet" else pl.scan_ipc(path, glob=False)
+        name = glob.escape(str(path))  # or Polars would take brackets for a pattern
+        scan = pl.scan_parquet(name) if suffix == ".parquet" else pl.scan_ipc(name)
         names = scan.collect_schema().names()
         n = scan.select(pl.len()).collect().item()
     wanted = list(choose_inputs(names, target, inputs, (), str(path))) + [target] * (target in names)

@@ -109,7 +109,7 @@ def table_from_frame(
             dates.add(name)
         else:
             X[:, j] = _numbers(series, place, notation)
-    y = None if target is None else _targets(frame[target], label, place, kinds.get(target) == "number")
+    y = None if target is None else _targets(frame[target], label, place, kinds.get(target))
     return Table(label, X, y, inputs, target, None, labels, frozenset(dates))
 
 
@@ -319,7 +319,7 @@ def as_labels(series: pl.Series) -> pl.Series:
     return text
 
 
-def _targets(series: pl.Series, label: str, place: Place, number: bool) -> Targets:
+def _targets(series: pl.Series, label: str, place: Place, kind: Kind | None) -> Targets:
     import polars as pl
 
     if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
@@ -333,13 +333,15 @@ def _targets(series: pl.Series, label: str, place: Place, number: bool) -> Targe
         _refuse(series, whole.is_null().to_numpy(), place, "{!r} does not fit into 64 bits with a sign")
         return np.array(whole.to_numpy())
     whole_first = (pl.Int64, pl.Float64) if series.dtype == pl.String else (pl.Float64,)
+    if kind == "category" and series.dtype == pl.String:
+        whole_first = ()
     for dtype in whole_first:
         numbers = series.cast(dtype, strict=False)
         if numbers.null_count() == 0:
             y = numbers.to_numpy()
             _refuse(series, ~np.isfinite(y), place)
             return np.array(y)
-    if number:
+    if kind == "number":
         _refuse(series, numbers.is_null().to_numpy(), place)
     nul = series.str.contains("\0", literal=True).to_numpy()
     _refuse(series, nul, place, "the label {!r} has a NUL character; take it out")

@@ -138,7 +138,7 @@ def read_frame(data: bytes, path: Path, suffix: str, skipped: int = 0) -> pl.Dat
             return pl.read_ipc(data)
         try:
             return pl.read_ndjson(data, infer_schema_length=None)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, RuntimeError) as error:
             raise ValueError(_broken_line(data, skipped) or str(error)) from None
 
 
@@ -160,7 +160,7 @@ def parsing(path: Path, suffix: str) -> Iterator[None]:
 
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be read as {FRAMES[suffix]} ({str(error).splitlines()[0]})") from None
 
 
