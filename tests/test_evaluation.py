@@ -97,7 +97,7 @@ def test_a_row_that_counts_twice_is_two_rows(K):
         assert {name: value[i] for name, value in resampled.items()} == pytest.approx(expected, rel=1e-6)
 
 
-def covered(interval_of, truth, n_tables=250):
+def covered(interval_of, truth, n_tables=600):
     """How often intervals of simulated tables hold the truth."""
     held = dict.fromkeys(truth, 0)
     for seed in range(n_tables):
@@ -115,8 +115,8 @@ def coin_or_signal(rng, n=200, shift=1.0):
     return np.stack([1 - p, p], axis=1), codes
 
 
-# What chance leaves of 250 tables with 95 %, and a little less, for percentiles are a bit too narrow on 200 rows.
-LOWEST, HIGHEST = binom.ppf(1e-4, 250, 0.93) / 250, binom.ppf(1 - 1e-4, 250, 0.96) / 250
+# What chance leaves of 600 tables with 95 %, or a little less, for percentiles are a bit too narrow on 200 rows.
+LOWEST, HIGHEST = binom.ppf(1e-3, 600, 0.94) / 600, binom.ppf(1 - 1e-3, 600, 0.95) / 600
 
 
 def test_intervals_of_classes_hold_the_truth_as_often_as_they_say():
