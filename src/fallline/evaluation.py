@@ -7,7 +7,7 @@ the value and its thousand resamples are the same formula, for many resamples at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -193,7 +193,9 @@ def _class_scores(A: Array, codes: Array) -> Scores:
     likelihood = A[np.arange(n), codes].astype(np.float64)
     squares = np.square(A, dtype=np.float64).sum(axis=1) + 1 - 2 * likelihood
     losses = np.stack([right, -np.log(np.maximum(likelihood, np.finfo(np.float32).tiny)), squares], axis=1)
-    curves = [_Curve(A[:, k], codes == k) for k in _curved(K)]
+    curves: Iterable[_Curve] = (_Curve(A[:, k], codes == k) for k in _curved(K))
+    if n <= MOST_ROWS:  # they will be asked for again; of more rows each is made, asked once and forgotten
+        curves = list(curves)
 
     def per_class(label: Array, w: Array) -> Array:
         return np.stack([np.bincount(label, weights=row, minlength=K) for row in w])
@@ -207,9 +209,7 @@ def _class_scores(A: Array, codes: Array) -> Scores:
             "balanced_accuracy": _mean(_ratio(hits, there)),
             "log_loss": log_loss,
             "brier": brier,
-            "roc_auc": _mean(np.stack([curve.area(w) for curve in curves], axis=1))
-            if curves
-            else np.full(len(w), np.nan),
+            "roc_auc": _mean(np.array([curve.area(w) for curve in curves]).reshape(-1, len(w)).T),
             "f1": f1[:, 1] if K == 2 else _mean(f1),
         }
 

@@ -332,7 +332,7 @@ def _targets(series: pl.Series, label: str, place: Place, kind: Kind | None) -> 
         whole = series.cast(pl.Int64, strict=False)
         _refuse(series, whole.is_null().to_numpy(), place, "{!r} does not fit into 64 bits with a sign")
         return np.array(whole.to_numpy())
-    whole_first = (pl.Int64, pl.Float64) if series.dtype == pl.String else (pl.Float64,)
+    whole_first: tuple[Any, ...] = (pl.Int64, pl.Float64) if series.dtype == pl.String else (pl.Float64,)
     if kind == "category" and series.dtype == pl.String:
         whole_first = ()
     for dtype in whole_first:
