@@ -83,8 +83,8 @@ def read_blocks(
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "houses.csv")
     ...     _ = path.write_text("rooms,price\n3,100\n4,150\n5,200\n")
-    ...     [block.table.X.tolist() for block in read_blocks(path, {"rooms": "number"}, block_bytes=16)]
-    [[[3.0]], [[4.0], [5.0]]]
+    ...     [block.table.X.tolist() for block in read_blocks(path, {"rooms": "number"}, block_bytes=12)]
+    [[[3.0], [4.0]], [[5.0]]]
     """
     inputs = [name for name in kinds if name != target]
     label, suffix = str(source), Path(source).suffix.lower()

@@ -151,7 +151,7 @@ def pieces(file: IO[bytes], label: str, size: int, quoted: bool = True) -> Itera
 
     Examples
     --------
-    >>> list(pieces(io.BytesIO(b'a,b\n1,"x\ny"\n2,z\n'), "t.csv", 10))
+    >>> list(pieces(io.BytesIO(b'a,b\n1,"x\ny"\n2,z\n'), "t.csv", 6))
     [b'a,b\n', b'1,"x\ny"\n', b'2,z\n']
     """
     rest, line = b"", 1
