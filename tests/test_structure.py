@@ -26,7 +26,7 @@ ORDER = [
     ["starts", "run"],
     ["listeners"],
     ["engines"],
-    ["optimizers", "schedules", "metrics", "network"],
+    ["optimizers", "schedules", "metrics", "evaluation", "network"],
     ["losses"],
     ["activations", "inputs", "rates", "philox", "interrupt", "threads"],
     ["params"],

@@ -275,7 +275,9 @@ class Model:
             A[block] = self._mean_output(encoded)
         finite = np.isfinite(A).all(axis=1)
         if not finite.all():
-            row, name = int(np.argmin(finite)) + 1, f"{X.name}, " if isinstance(X, Table) else ""
+            row, name = int(np.argmin(finite)) + 1, ""
+            if isinstance(X, Table):
+                row, name = X.first_row + row, f"{X.name}, "
             raise DataError(f"{name}row {row}: no finite prediction; its numbers are far beyond those trained on")
         return A
 
@@ -293,20 +295,20 @@ class Model:
         if not isinstance(X, Table) and hasattr(X, "columns"):
             X = table_from_any(X, encoder.columns, encoder.kinds)
         if isinstance(X, Table):
-            rows, name = encoder.rows_of(X), f"{X.name}, "
+            rows, name, first_row = encoder.rows_of(X), f"{X.name}, ", X.first_row + 1
         else:
             words = [column.name for column in encoder.encodings if column.role in ("category", "date")]
             if words:
                 raise DataError(f"the model takes categories or dates ({listed(words)}); give a table or a data frame")
-            rows, name = np.asarray(X), ""
+            rows, name, first_row = np.asarray(X), "", 0
             if rows.dtype.kind not in "biuf":
                 raise DataError(f"inputs must be numbers, not {rows.dtype}")
             if rows.ndim != 2 or rows.shape[1] != len(encoder.columns):
                 raise DataError(f"inputs of shape (n, {len(encoder.columns)}) are needed, not {rows.shape}")
-        self._check_finite(rows, name)
+        self._check_finite(rows, name, first_row)
         return rows
 
-    def _check_finite(self, rows: Array, name: str) -> None:
+    def _check_finite(self, rows: Array, name: str, first_row: int) -> None:
         """Numbers may be missing, but not infinite; and not missing where the training rows had them all."""
         with np.errstate(over="ignore"):
             rows = rows.astype(np.float32, copy=False)
@@ -318,8 +320,8 @@ class Model:
             if column.role != "unused" and bad.any():
                 row = int(bad.argmax())
                 raise DataError(
-                    f"{name}row {row + 1 if name else row}, column {column.name!r}: the value is infinite or too large "
-                    "for float32"
+                    f"{name}row {first_row + row}, column {column.name!r}: the value is infinite or too large for "
+                    "float32"
                 )
 
     def __repr__(self) -> str:

@@ -59,7 +59,7 @@ from fallline.cli import output
         ("predict . iris", ".: a directory"),
         ("predict iris.fallline houses.csv", "missing 4 columns"),
         ("predict iris.fallline nofile.csv", "no file 'nofile.csv'"),
-        ("predict iris.fallline iris --out p.txt", "--out p.txt: the name must end in .csv"),
+        ("predict iris.fallline iris --out p.txt", "--out p.txt: the name must end in .csv or .parquet"),
         ("predict houses.fallline houses.csv --proba", "only classes have probabilities"),
         ("evaluate iris.fallline iris-without.csv", "there is no target 'species' to compare with"),
         ("evaluate iris.fallline", "missing argument 'DATA'; see 'fallline evaluate --help'"),

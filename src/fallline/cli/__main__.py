@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
@@ -27,8 +29,23 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say that Ctrl-C was heard; Typer would leave without a word."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt:
+            return complain("interrupted", 130)
+
+    return run
+
+
 for _command in (train, predict, evaluate, info, datasets):
-    app.command()(_command)
+    app.command()(_telling(_command))
 
 
 def _tell_version(asked: bool) -> None:
@@ -72,10 +89,6 @@ def _run() -> int:
         return status
     except FalllineError as error:
         return complain(str(error))
-    except SystemExit as leave:  # Typer's own way to say that Ctrl-C was pressed
-        if leave.code == 130:
-            return complain("interrupted", 130)
-        raise
     except (KeyboardInterrupt, typer.Abort):
         return complain("interrupted", 130)
     except MemoryError as error:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from fallline.errors import ParameterError
 
-SCORE_NAMES = {"log_loss": "log loss", "rmse": "RMSE", "mae": "MAE", "r2": "R2"}
+SCORE_NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "roc_auc": "ROC AUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "median_absolute_error": "median absolute error",
+    "r2": "R2",
+}
 
 
 def complain(message: str, status: int = 2) -> int:
@@ -122,14 +131,16 @@ def number(value: float) -> str:
 
 
 def score(name: str, value: float) -> str:
-    """Write a score: shares of right answers in per cent.
+    """Write a score: shares of right answers in per cent, a dash where it is not defined.
 
     Examples
     --------
     >>> score("accuracy", 0.97772), score("rmse", 12377.9)
     ('97.77 %', '12,378')
     """
-    return f"{100 * value:.2f} %" if name == "accuracy" else number(value)
+    if value != value:
+        return "-"
+    return f"{100 * value:.2f} %" if name in ("accuracy", "balanced_accuracy") else number(value)
 
 
 def score_text(scores: Mapping[str, float]) -> str:

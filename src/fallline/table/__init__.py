@@ -1,5 +1,6 @@
 """Tables: read a file into numbers, split its rows, encode them for a network and back."""
 
+from fallline.table.blocks import Block, read_blocks
 from fallline.table.bundled import BUNDLED, BundledSet, load_bundled
 from fallline.table.encode import Encoder
 from fallline.table.frames import table_from_any
@@ -10,6 +11,7 @@ from fallline.table.targets import Target, guess_task
 
 __all__ = [
     "BUNDLED",
+    "Block",
     "BundledSet",
     "Encoder",
     "Kind",
@@ -21,6 +23,7 @@ __all__ = [
     "last_rows",
     "load_bundled",
     "read",
+    "read_blocks",
     "split",
     "table_from_any",
 ]

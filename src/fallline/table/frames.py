@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,22 @@ DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d 
 Place = Callable[[int, str], str]
 
 
+@dataclass
+class Notation:
+    """How each column of a table writes its numbers and dates, as the rows that were read so far show.
+
+    Parameters
+    ----------
+    commas : dict from str to bool
+        Whether a column has decimal commas; one of whole numbers alone has not shown it.
+    dates : dict from str to str
+        The one of `DATE_FORMATS` that all dates of a column follow.
+    """
+
+    commas: dict[str, bool] = field(default_factory=dict)
+    dates: dict[str, str] = field(default_factory=dict)
+
+
 def table_from_frame(
     frame: pl.DataFrame,
     label: str,
@@ -35,6 +52,7 @@ def table_from_frame(
     drop: Sequence[str] = (),
     kinds: Mapping[str, Kind] | None = None,
     typed: bool = True,
+    notation: Notation | None = None,
 ) -> Table:
     """Pick target and inputs from a frame, find out what they are, and make numbers of them.
 
@@ -49,6 +67,9 @@ def table_from_frame(
         As in `read`.
     typed : bool, default True
         Whether the columns' types mean something; in CSV all is text.
+    notation : Notation or None
+        Where the frame is one of several blocks: what those before it showed, to which this one's is added. A block
+        may have no rows.
 
     Returns
     -------
@@ -66,9 +87,9 @@ def table_from_frame(
     elif target not in frame.columns:
         target = None
     inputs = choose_inputs(frame.columns, target, columns, drop, label)
-    if frame.height == 0:
+    if frame.height == 0 and notation is None:
         raise DataError(f"{label}: it has column names but no rows")
-    kinds = kinds or {}
+    kinds, notation = kinds or {}, notation or Notation()
     for name in kinds:
         check_known(name, frame.columns, label)
 
@@ -80,15 +101,15 @@ def table_from_frame(
     dates = set()
     for j, name in enumerate(inputs):
         series = _plain(frame[name], label)
-        kind = kinds.get(name) or _guess(series, place, typed)
+        kind = kinds.get(name) or _guess(series, place, typed, notation)
         if kind == "category":
             X[:, j], labels[name] = _codes(series)
         elif kind == "date":
-            X[:, j] = _days(series, place)
+            X[:, j] = _days(series, place, notation)
             dates.add(name)
         else:
-            X[:, j] = _numbers(series, place)
-    y = None if target is None else _targets(frame[target], label, place)
+            X[:, j] = _numbers(series, place, notation)
+    y = None if target is None else _targets(frame[target], label, place, kinds.get(target))
     return Table(label, X, y, inputs, target, None, labels, frozenset(dates))
 
 
@@ -126,20 +147,35 @@ def table_from_any(frame: Any, columns: Sequence[str], kinds: Mapping[str, Kind]
     return table_from_frame(polars, "the data frame", lambda row: f"row {row}", columns=there, kinds=kinds)
 
 
-def _plain(series: pl.Series, label: str) -> pl.Series:
-    """A column as numbers, dates or stripped text, with null where a value is missing."""
+def with_nulls(series: pl.Series) -> pl.Series:
+    """Null wherever a value is missing, in whichever of all ways; text is stripped.
+
+    Parameters
+    ----------
+    series : polars.Series
+
+    Returns
+    -------
+    polars.Series
+    """
     import polars as pl
 
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
     if series.dtype == pl.String:
         text = series.str.strip_chars()
-        series = text.set(text.is_in(MISSING), None)
-    elif series.dtype == pl.Boolean:
+        return text.set(text.is_in(MISSING), None)
+    return series.fill_nan(None) if series.dtype.is_float() else series
+
+
+def _plain(series: pl.Series, label: str) -> pl.Series:
+    """A column as numbers, dates or stripped text, with null where a value is missing."""
+    import polars as pl
+
+    series = with_nulls(series)
+    if series.dtype == pl.Boolean:
         series = series.cast(pl.Int8)
-    elif series.dtype.is_float():
-        series = series.fill_nan(None)
-    elif not (series.dtype.is_numeric() or series.dtype in (pl.Date, pl.Datetime, pl.Null)):
+    elif not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Date, pl.Datetime, pl.Null)):
         raise DataError(
             f"{label}, column {series.name!r}: it holds {series.dtype} values; numbers, text or dates are needed, drop "
             "the column"
@@ -147,7 +183,7 @@ def _plain(series: pl.Series, label: str) -> pl.Series:
     return series
 
 
-def _guess(series: pl.Series, place: Place, typed: bool) -> Kind:
+def _guess(series: pl.Series, place: Place, typed: bool, notation: Notation) -> Kind:
     """Numbers if all are, else dates if all are, else categories; a few words among numbers are a mistake.
 
     Where columns have types, text is meant as text, be it digits.
@@ -159,7 +195,7 @@ def _guess(series: pl.Series, place: Place, typed: bool) -> Kind:
     if series.dtype != pl.String:
         return "number"
     known = series.len() - series.null_count()
-    words = (_cast(series).is_null() & series.is_not_null()).to_numpy()
+    words = (_cast(series, notation).is_null() & series.is_not_null()).to_numpy()
     n_words = int(words.sum())
     if not n_words and not typed:
         return "number"
@@ -169,65 +205,85 @@ def _guess(series: pl.Series, place: Place, typed: bool) -> Kind:
             f"{place(row, series.name)}: {series[row]!r} is not a number, but most of the column are; mend it, or say "
             "that the column is a category"
         )
-    return "date" if _parse_dates(series).null_count() == series.null_count() else "category"
+    return "date" if _parse_dates(series, notation).null_count() == series.null_count() else "category"
 
 
-def _cast(series: pl.Series) -> pl.Series:
+def _cast(series: pl.Series, notation: Notation) -> pl.Series:
     """Text as numbers, null where it is none; decimal commas are taken where no cell has a point."""
     import polars as pl
 
+    commas = notation.commas.get(series.name)
     numbers: pl.Series = series.cast(pl.Float64, strict=False)
-    if numbers.null_count() == series.null_count():
+    if numbers.null_count() == series.null_count() and commas is None:
+        if series.str.contains(".", literal=True).any():
+            notation.commas[series.name] = False
         return numbers
-    comma = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$|^[+-]?\d+$"
-    filled = series.drop_nulls()
-    in_thousands = filled.str.contains(r"^[+-]?\d{1,3},\d{3}$|^[+-]?\d+$").all()  # 1,234 may be either
-    if filled.str.contains(comma).all() and not in_thousands:
-        numbers = series.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return numbers
+    if commas is False:
+        return numbers
+    comma = series.str.contains(r"^[+-]?\d*,\d+([eE][+-]?\d+)?$|^[+-]?\d+$")
+    if commas is None:
+        in_thousands = series.str.contains(r"^[+-]?\d{1,3},\d{3}$|^[+-]?\d+$").all()  # 1,234 may be either
+        if in_thousands or not comma.all():
+            return numbers
+        notation.commas[series.name] = True
+    numbers = series.set(~comma, None).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    return numbers  # noqa: RET504  (mypy knows its type)
 
 
-def _numbers(series: pl.Series, place: Place) -> npt.NDArray[np.float32]:
+def _numbers(series: pl.Series, place: Place, notation: Notation) -> npt.NDArray[np.float32]:
     import polars as pl
 
     if series.dtype in (pl.Date, pl.Datetime):
         raise DataError(f"{place(0, series.name)}: {series[0]} is a date, where the column has numbers")
-    numbers = _cast(series) if series.dtype == pl.String else series.cast(pl.Float64, strict=False)
-    _refuse(series, (numbers.is_null() & series.is_not_null()).to_numpy(), place)
+    commas = notation.commas.get(series.name)
+    numbers = _cast(series, notation) if series.dtype == pl.String else series.cast(pl.Float64, strict=False)
+    bad = numbers.is_null() & series.is_not_null()
+    if commas and bad.any():
+        pointed = bad & series.cast(pl.Float64, strict=False).is_not_null()
+        _refuse(series, pointed.to_numpy(), place, "{!r} has no decimal comma, as the numbers above it have")
+    _refuse(series, bad.to_numpy(), place)
     with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
         x: npt.NDArray[np.float32] = numbers.to_numpy().astype(np.float32)
     _refuse(series, np.isinf(x), place)
     return x
 
 
-def _parse_dates(series: pl.Series) -> pl.Series:
-    """Text as moments by the first format that all cells follow; null where none does."""
+def _parse_dates(series: pl.Series, notation: Notation) -> pl.Series:
+    """Text as moments by the first format that all cells follow, in the blocks before too; null where none does."""
     import polars as pl
 
     parsed = pl.Series(series.name, [None] * series.len(), pl.Datetime)
     if series.null_count() == series.len():
         return parsed
     first = series.drop_nulls().head(100)
-    for form in DATE_FORMATS:
-        if first.str.to_datetime(form, strict=False).null_count():
-            continue
+    known = notation.dates.get(series.name)
+    if known is not None:
+        return series.str.to_datetime(known, strict=False)
+    fails = {form: first.str.to_datetime(form, strict=False).null_count() for form in DATE_FORMATS}
+    forms = [form for form, count in fails.items() if not count] or [min(fails, key=lambda form: fails[form])]
+    for form in forms:
         parsed = series.str.to_datetime(form, strict=False)
         if parsed.null_count() == series.null_count():
+            notation.dates[series.name] = form
             break
     return parsed
 
 
-def _days(series: pl.Series, place: Place) -> npt.NDArray[np.float32]:
+def _days(series: pl.Series, place: Place, notation: Notation) -> npt.NDArray[np.float32]:
     """Days since 2000-01-01."""
     import polars as pl
 
-    moments = _parse_dates(series) if series.dtype == pl.String else series
+    known = notation.dates.get(series.name)
+    if series.dtype == pl.Null:
+        series = series.cast(pl.String)
+    moments = _parse_dates(series, notation) if series.dtype == pl.String else series
     if moments.dtype not in (pl.Date, pl.Datetime):
         raise DataError(f"{place(0, series.name)}: {series[0]!r} is not a date, such as 2024-12-31")
     bad = (moments.is_null() & series.is_not_null()).to_numpy()
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(f"{place(row, series.name)}: {series[row]!r} is not a date, such as 2024-12-31")
+    complaint = "{!r} is not a date, such as 2024-12-31"
+    if known is not None:
+        complaint = f"{{!r}} is not a date as those above it, which are {known!r}; write all of them as 2024-12-31"
+    _refuse(series, bad, place, complaint)
     milliseconds = moments.cast(pl.Datetime("ms")).dt.replace_time_zone(None).cast(pl.Int64).cast(pl.Float64).to_numpy()
     zero = np.datetime64(DAY_ZERO, "ms").astype(np.int64)
     days: npt.NDArray[np.float32] = ((milliseconds - float(zero)) / 86_400_000).astype(np.float32)
@@ -244,7 +300,7 @@ def _codes(series: pl.Series) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]
 
 
 def as_labels(series: pl.Series) -> pl.Series:
-    """Values as text; whole numbers look alike whether they are kept as integers or not.
+    """Values as text; a whole number looks alike whether it is kept as an integer or not.
 
     Parameters
     ----------
@@ -256,24 +312,19 @@ def as_labels(series: pl.Series) -> pl.Series:
     """
     import polars as pl
 
+    text: pl.Series = series.cast(pl.String)
     if series.dtype.is_float():
         whole = series.cast(pl.Int64, strict=False)
-        if bool((whole.cast(pl.Float64) == series).fill_null(True).all()):
-            series = whole
-    text: pl.Series = series.cast(pl.String)
+        text = whole.cast(pl.String).zip_with((whole.cast(pl.Float64) == series).fill_null(False), text)
     return text
 
 
-def _targets(series: pl.Series, label: str, place: Place) -> Targets:
+def _targets(series: pl.Series, label: str, place: Place, kind: Kind | None) -> Targets:
     import polars as pl
 
     if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise DataError(f"{label}, column {series.name!r}: {series.dtype} values cannot be a target")
-    if series.dtype in (pl.Categorical, pl.Enum):
-        series = series.cast(pl.String)
-    if series.dtype == pl.String:
-        series = series.str.strip_chars()
-        series = series.set(series.is_in(MISSING), None)
+    series = with_nulls(series)
     _refuse(series, series.is_null().to_numpy(), place)
     if series.dtype == pl.Boolean:
         return series.to_numpy()
@@ -281,13 +332,17 @@ def _targets(series: pl.Series, label: str, place: Place) -> Targets:
         whole = series.cast(pl.Int64, strict=False)
         _refuse(series, whole.is_null().to_numpy(), place, "{!r} does not fit into 64 bits with a sign")
         return np.array(whole.to_numpy())
-    whole_first = (pl.Int64, pl.Float64) if series.dtype == pl.String else (pl.Float64,)
+    whole_first: tuple[Any, ...] = (pl.Int64, pl.Float64) if series.dtype == pl.String else (pl.Float64,)
+    if kind == "category" and series.dtype == pl.String:
+        whole_first = ()
     for dtype in whole_first:
         numbers = series.cast(dtype, strict=False)
         if numbers.null_count() == 0:
             y = numbers.to_numpy()
             _refuse(series, ~np.isfinite(y), place)
             return np.array(y)
+    if kind == "number":
+        _refuse(series, numbers.is_null().to_numpy(), place)
     nul = series.str.contains("\0", literal=True).to_numpy()
     _refuse(series, nul, place, "the label {!r} has a NUL character; take it out")
     return series.to_numpy().astype(np.str_)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,8 +84,16 @@ def read(
     if label == "-":
         frame, where = read_delimited(sys.stdin.buffer.read(), "standard input")
         return table_from_frame(frame, "standard input", where, target, columns, drop, kinds, typed=False)
-    try:
+    with reading(source):
         return _read_file(Path(source), target, columns, drop, kinds)
+
+
+@contextmanager
+def reading(source: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one line why a file cannot be opened or read."""
+    label = str(source)
+    try:
+        yield
     except FileNotFoundError:
         beside = [str(path) for path in Path(source).parent.glob("*")] if Path(source).parent.is_dir() else []
         hint = suggestion(label, [*beside, *BUNDLED]) or f" (bundled sets: {listed(BUNDLED)})"
@@ -106,7 +116,7 @@ def _read_file(
         frame, where = read_delimited(path.read_bytes(), str(path), SEPARATORS[suffix])
         return table_from_frame(frame, str(path), where, target, columns, drop, kinds, typed=False)
     if suffix in FRAMES:
-        frame = _read_frame(path, suffix)
+        frame = read_frame(path.read_bytes(), path, suffix)
         return table_from_frame(frame, str(path), lambda row: f"row {row + 1}", target, columns, drop, kinds)
     if suffix == ".npz":
         return _choose(read_npz(path, with_targets=columns is None or target == "y"), target, columns, drop)
@@ -117,16 +127,40 @@ def _read_file(
     raise DataError(f"{path}: unknown kind of file (known: {known})")
 
 
-def _read_frame(path: Path, suffix: str) -> pl.DataFrame:
-    """Read a file that knows its columns."""
+def read_frame(data: bytes, path: Path, suffix: str, skipped: int = 0) -> pl.DataFrame:
+    """Read a file that knows its columns; of JSON lines it may be a part, after some lines that were skipped."""
     import polars as pl
 
-    data = path.read_bytes()
-    try:
+    with parsing(path, suffix):
         if suffix == ".parquet":
             return pl.read_parquet(data)
-        return pl.read_ndjson(data) if suffix in (".jsonl", ".ndjson") else pl.read_ipc(data)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        if FRAMES[suffix] != "JSON lines":
+            return pl.read_ipc(data)
+        try:
+            return pl.read_ndjson(data, infer_schema_length=None)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, RuntimeError) as error:
+            raise ValueError(_broken_line(data, skipped) or str(error)) from None
+
+
+def _broken_line(data: bytes, skipped: int) -> str | None:
+    """Say which line is no JSON object, if there is one."""
+    for i, line in enumerate(data.split(b"\n"), start=skipped + 1):
+        try:
+            if line.strip() and not isinstance(json.loads(line), dict):
+                return f'line {i}: not an object, such as {{"name": 1}}'
+        except ValueError as error:
+            return f"line {i}: {error}"
+    return None
+
+
+@contextmanager
+def parsing(path: Path, suffix: str) -> Iterator[None]:
+    """Say in one line why the content of a file that knows its columns is none."""
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be read as {FRAMES[suffix]} ({str(error).splitlines()[0]})") from None
 
 

@@ -41,6 +41,8 @@ class Table:
         The labels of each column of categories.
     dates : frozenset of str
         The columns of dates.
+    first_row : int
+        Where in the whole it begins, if it is a block of a larger table.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class Table:
     image_shape: tuple[int, int] | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dates: frozenset[str] = frozenset()
+    first_row: int = 0
 
     @property
     def n_rows(self) -> int:

@@ -152,6 +152,12 @@ class Target:
         return self.n_targets * max(1, len(self.quantiles))
 
     @property
+    def answer_names(self) -> list[str]:
+        """What to call the columns of answers: of several targets, and of quantiles, each has its own."""
+        names = [self.name] if self.n_targets == 1 else [f"{self.name} {t + 1}" for t in range(self.n_targets)]
+        return [f"{name} {p:g}" for name in names for p in self.quantiles] if self.quantiles else names
+
+    @property
     def output(self) -> str:
         """Activation of the network's last layer."""
         if self.task == "regression":
@@ -183,19 +189,33 @@ class Target:
                 raise DataError(f"targets of shape (n, {self.n_targets}) are needed, not {y.shape}")
             numbers = _numbers(y, self.name, self.log, count=True)
             return ((numbers - self.centers) / self.scales).astype(np.float32)
+        codes = self.codes_of(y)
+        if (codes < 0).any():
+            known = listed(map(str, self.classes))
+            row = int(codes.argmin())
+            what = f"the training rows have no label {y[row].item()!r}"
+            raise DataError(f"target {self.name!r}, row {row + 1}: {what} (labels: {known})")
+        return codes
+
+    def codes_of(self, y: Targets) -> npt.NDArray[np.int64]:
+        """Positions of labels in `classes`, -1 for those that the training rows did not have.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        assert self.classes is not None
         classes = self.classes
         if "U" in (classes.dtype.kind, y.dtype.kind):
             classes, y = classes.astype(np.str_), y.astype(np.str_)
         order = np.argsort(classes)  # the order of numbers is not that of their text
         place = np.searchsorted(classes, y, sorter=order)
         codes = order[np.minimum(place, len(classes) - 1)]
-        unseen = classes[codes] != y
-        if unseen.any():
-            known = listed(map(str, classes))
-            row = int(unseen.argmax())
-            what = f"the training rows have no label {y[row].item()!r}"
-            raise DataError(f"target {self.name!r}, row {row + 1}: {what} (labels: {known})")
-        return codes.astype(np.int64)
+        return np.where(classes[codes] == y, codes, -1).astype(np.int64)
 
     def decode(self, A: Array) -> Targets:
         """Turn the network's output into answers.
