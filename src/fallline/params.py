@@ -390,7 +390,7 @@ _TABLE = (
         None,
         _positive,
         "a positive number of seconds, such as 60 or 60s, 5m, 1h",
-        "Time to train in: less than the recipe wants means fewer epochs and starts, more time more starts.",
+        "Time to train in: more than the recipe wants means more starts and epochs, less time fewer.",
         "run",
         (None,),
         from_text=_seconds,

@@ -13,8 +13,7 @@ from fallline.listeners import Listener, Progress
 
 TRIAL_SHARE, LONGEST_TRIAL = 0.03, 1.0  # of the time; seconds
 PLANNED_SHARE = 0.8  # of the time left; the rest is for measuring, the linear model and what was misjudged
-FEWEST_EPOCHS = 4  # before there are fewer starts
-MOST_STARTS = 32
+MOST_STARTS, MOST_TIMES_EPOCHS = 32, 4  # that more time is used for
 LEAST_SECONDS = 0.05  # less is no descent
 
 
@@ -79,7 +78,8 @@ class Budget:
     ) -> dict[str, Any]:
         """Choose starts and epochs, of what was not asked for, that fill the time.
 
-        Less time than the recipe wants means fewer epochs, and then fewer starts; more time means more starts.
+        What time there is, over what the recipe wants, goes to starts and to epochs alike: each gets the square root of
+        it (docs/design/recipe.md has what else was tried).
 
         Parameters
         ----------
@@ -109,11 +109,12 @@ class Budget:
         steps = settled["epochs"] * math.ceil(n_rows / min(settled["batch_size"], n_rows))
         enough = PLANNED_SHARE * self.left * trial.steps_per_second / steps
         starts, epochs = settled["starts"], settled["epochs"]
-        if enough >= 2 and asked["starts"] == "auto":
-            starts = max(starts, min(MOST_STARTS, starts * int(enough)))
-        if enough < 1 and asked["epochs"] == "auto":
-            fewest = min(epochs, FEWEST_EPOCHS)
-            if enough * epochs < fewest and asked["starts"] == "auto":
-                starts = max(1, int(starts * enough * epochs / fewest))
-            epochs = max(1, int(epochs * enough * settled["starts"] / starts))
+        if 1 <= enough < 2:
+            return {"starts": starts, "epochs": epochs}
+        if asked["starts"] == "auto":
+            share = math.sqrt(enough) if asked["epochs"] == "auto" else enough
+            starts = max(1, min(MOST_STARTS, round(starts * share)))
+        if asked["epochs"] == "auto":
+            left_to_epochs = enough * settled["starts"] / starts
+            epochs = max(1, int(epochs * min(left_to_epochs, MOST_TIMES_EPOCHS)))
         return {"starts": starts, "epochs": epochs}
