@@ -37,9 +37,7 @@ def predict(
     proba: Annotated[bool, typer.Option("--proba", help="The probability of each class instead of the class.")] = False,
     interval: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE", help="Also bounds that hold the truth for such a share, such as 0.9."
-        ),
+        typer.Option(metavar="SHARE", help="Also bounds that hold the truth for such a share, such as 0.9."),
     ] = None,
     threads: Annotated[str, setting("threads")] = "auto",
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.output import aligned, check_different, check_writable, complain, listed_briefly, number, score_text
+from fallline.cli.output import check_different, check_writable, complain
 from fallline.cli.settings import parse, setting
 from fallline.errors import ParameterError
 from fallline.params import PARAMS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fallline.fit import Fit
-    from fallline.table import Encoder, Kind, Table
+    from fallline.table import Kind, Table
 
 KINDS = ("number", "category", "date")
 DATA = (
@@ -107,6 +107,7 @@ def train(
         check_writable("--history", history, (".csv", ".json"))
     check_different({"DATA": data, "--validation": validation_file, "--out": out, "--history": history})
 
+    from fallline.cli.account import account
     from fallline.fit import fit
     from fallline.listeners.progress_bar import ProgressBar
     from fallline.table import read
@@ -134,7 +135,7 @@ def train(
 
         print(to_json(summary))
     elif not quiet:
-        print(_in_words(fitted, summary))
+        print(account(fitted, summary))
     status = 130 if reason == "interrupted" else 1
     if not written:
         return complain("nothing was learned, so no model was written", status)
@@ -164,6 +165,8 @@ def _is_number(text: str) -> bool:
 
 def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dict[str, Any]:
     """Say what came of it, for programs."""
+    from fallline.fit import advice
+
     model, run = fitted.model, fitted.run
     return {
         "model": None if out is None else str(out),
@@ -190,86 +193,10 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
         "stop_reason": run.stop_reason,
         "message": run.message,
+        "each": fitted.judgement.each,
+        "linear_share": fitted.judgement.linear_share,
+        "advice": advice(fitted, table),
         "engine": model.engine,
         "seconds_training": round(run.history.rows[-1]["seconds"], 3) if len(run.history) else 0.0,
         "seconds": round(seconds, 3),
     }
-
-
-def _in_words(fitted: Fit, summary: dict[str, Any]) -> str:
-    """Say what came of it, for people."""
-    encoder = fitted.model.encoder
-    if encoder.classes is None:
-        target = encoder.target
-        center, spread = number(target.centers[0]), number(target.scales[0])
-        if target.log:
-            center, spread = number(math.exp(target.centers[0])), f"{math.expm1(target.scales[0]):.0%}"
-        kind = f"a number, {center} on average, give or take {spread}" + (", its logarithm" if target.log else "")
-    else:
-        kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
-        if encoder.classes.dtype.kind in "if" and len(encoder.classes) > 10:
-            kind += " (--task regression for a number)"
-    activation = f", {summary['activation']}" if len(summary["layers"]) > 2 else ""
-    epochs, several = summary["epochs"], len(summary["kept_starts"]) > 1
-    first, last = min(summary["kept_epochs"]), max(summary["kept_epochs"])
-    kept = f"{first} to {last}" if first < last else f"{last}"
-    kept = "" if first == epochs else f", kept at epoch {kept}"
-    losses = [loss for loss in summary["losses"] if loss is not None]
-    spread = f"; {len(losses)} starts, losses from {min(losses):.3g} to {max(losses):.3g}" if len(losses) > 1 else ""
-    rows = [
-        ["data", f"{summary['data']}: {summary['inputs']} inputs ({listed_briefly(encoder.columns)})"],
-        *_columns(encoder),
-        ["target", f"{encoder.target.name}: {kind}"],
-        [
-            "networks" if several else "network",
-            (f"{len(summary['kept_starts'])}, averaged: " if several else "")
-            + f"{'-'.join(map(str, summary['layers']))}{activation}, {summary['parameters']:,} numbers"
-            + (" each" if several else ""),
-        ],
-        ["rows", _rows(summary)],
-        ["training", f"{epochs} epoch{'s' * (epochs != 1)} in {summary['seconds_training']:.2f} s{kept}{spread}"],
-    ]
-    if fitted.scores and summary["model"]:
-        chosen = "epoch" if summary["starts"] == 1 or several else "start"
-        chose = f" (they chose the {chosen}, so expect a little worse)" if fitted.held_back_chose else ""
-        if fitted.n_folds and several:  # each row was answered by few of the networks, all of them together do better
-            chose = ""
-        rows.append(["held back", score_text(fitted.scores) + chose])
-        rows += _beside(fitted)
-    rows.append(["model", summary["model"] or "not written"])
-    return aligned(rows)
-
-
-def _beside(fitted: Fit) -> list[list[str]]:
-    """Say what a linear model and the simplest guess come to on the same rows."""
-    if not fitted.beside:
-        return []
-    guess, linear = fitted.beside["guess"], fitted.beside["linear"]
-    measure = "log_loss" if "log_loss" in guess else "rmse"
-    is_as_good = linear[measure] <= 1.01 * fitted.scores[measure]
-    hint = "; it is as good, and simpler: consider it" if is_as_good else ""
-    simplest = "the commonest class" if measure == "log_loss" else "the mean"
-    return [["a linear model", score_text(linear) + hint], [simplest, score_text(guess)]]
-
-
-def _rows(summary: dict[str, Any]) -> str:
-    """Say which rows were trained on."""
-    trained, held_back = summary["rows_trained"], summary["rows_held_back"]
-    if summary["folds"]:
-        return f"{trained}; each network held back another 1/{summary['folds']} of them to measure on"
-    return f"{trained} to train on" + (f", {held_back} held back" if held_back else "")
-
-
-def _columns(encoder: Encoder) -> list[list[str]]:
-    """Say what the columns were taken for, where they are not all numbers."""
-    roles: dict[str, list[str]] = {}
-    for column in encoder.encodings:
-        roles.setdefault(column.role, []).append(column.name)
-    if set(roles) <= {"number", "pixel"}:
-        return []
-    taken = {"number": "numbers", "yes/no": "yes or no", "category": "categories", "date": "dates"}
-    rows = [[word, listed_briefly(roles[role])] for role, word in taken.items() if role in roles]
-    unused = [f"{column.name}: {column.reason}" for column in encoder.encodings if column.role == "unused"]
-    if unused:
-        rows.append(["left out", "; ".join(unused[:5]) + (f" and {len(unused) - 5} more" if unused[5:] else "")])
-    return rows

@@ -18,6 +18,7 @@ Role: TypeAlias = Literal["number", "yes/no", "pixel", "category", "date", "unus
 MOST_ONE_HOT = 50  # labels; a column of more is learned as a table of numbers
 TABLE_SIZE = 8  # numbers that each label of such a column becomes
 MOST_LABELS = 1000  # labels that have a place of their own, the commonest; the others share one
+WORDS_OF_TEXT = 4  # on average; labels that mostly occur once and have as many are free text
 MISSING_LABEL = ""  # no cell of a file is this text
 YEAR, WEEK = 365.2425, 7.0  # days
 SATURDAY = 0.0  # 2000-01-01, day 0, was one
@@ -129,6 +130,8 @@ def _fit_category(name: str, x: Array, labels: Sequence[str]) -> ColumnEncoding:
     known = [names[i] for i in np.flatnonzero(counts)]
     if len(known) == 1:
         return ColumnEncoding(name, "unused", f"all values are {known[0]!r}")
+    if 2 * len(known) > len(x) > 20 and np.mean([label.count(" ") for label in known]) >= WORDS_OF_TEXT - 1:
+        return ColumnEncoding(name, "unused", "free text; make columns of what it says")
     if len(known) == len(x) and len(x) > 20:
         return ColumnEncoding(name, "unused", "each row has a text of its own, as an identifier has")
     reason = f"{len(known)} labels"

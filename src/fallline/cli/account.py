@@ -1,0 +1,128 @@
+"""The account of a training: what the columns were taken for, how good the model is and how sure, what to try."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from fallline.cli.output import SCORE_NAMES, aligned, listed_briefly, number, score, score_text
+
+if TYPE_CHECKING:
+    from fallline.fit import Fit
+    from fallline.table import Encoder
+
+MOST_ADVICE = 2
+
+
+def account(fitted: Fit, summary: dict[str, Any]) -> str:
+    """Say what came of a fit, for people.
+
+    Parameters
+    ----------
+    fitted : Fit
+    summary : dict
+        The same for programs, as `train --json` prints it.
+
+    Returns
+    -------
+    str
+    """
+    encoder = fitted.model.encoder
+    if encoder.classes is None:
+        target = encoder.target
+        center, spread = number(target.centers[0]), number(target.scales[0])
+        if target.log:
+            center, spread = number(math.exp(target.centers[0])), f"{math.expm1(target.scales[0]):.0%}"
+        kind = f"a number, {center} on average, give or take {spread}" + (", its logarithm" if target.log else "")
+    else:
+        kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
+        if encoder.classes.dtype.kind in "if" and len(encoder.classes) > 10:
+            kind += " (--task regression for a number)"
+    activation = f", {summary['activation']}" if len(summary["layers"]) > 2 else ""
+    epochs, several = summary["epochs"], len(summary["kept_starts"]) > 1
+    count = f"{epochs} epoch{'s' * (epochs != 1)}"
+    first, last = min(summary["kept_epochs"]), max(summary["kept_epochs"])
+    kept = f"{first} to {last}" if first < last else f"{last}"
+    kept = "" if first == epochs else f", kept at epoch {kept}"
+    rows = [
+        ["data", f"{summary['data']}: {summary['inputs']} inputs ({listed_briefly(encoder.columns)})"],
+        *_columns(encoder),
+        ["target", f"{encoder.target.name}: {kind}"],
+        [
+            "networks" if several else "network",
+            (f"{len(summary['kept_starts'])}, averaged: " if several else "")
+            + f"{'-'.join(map(str, summary['layers']))}{activation}, {summary['parameters']:,} numbers"
+            + (" each" if several else ""),
+        ],
+        ["rows", _rows(summary)],
+        ["training", f"{count} in {summary['seconds_training']:.2f} s{kept}; {_end(fitted)}"],
+    ]
+    if fitted.scores and summary["model"]:
+        chosen = "epoch" if summary["starts"] == 1 or several else "start"
+        chose = f" (they chose the {chosen}, so expect a little worse)" if fitted.held_back_chose else ""
+        if fitted.n_folds and several:  # each row was answered by few of the networks, all of them together do better
+            chose = ""
+        rows.append(["held back", score_text(fitted.scores) + chose])
+        rows += _each(fitted)
+        rows += _beside(fitted)
+    rows += [["try", words] for words in summary["advice"][:MOST_ADVICE]]
+    rows.append(["model", summary["model"] or "not written"])
+    return aligned(rows)
+
+
+def _end(fitted: Fit) -> str:
+    """Say what ended the training."""
+    settings = fitted.model.training["settings"]
+    if fitted.run.stop_reason != "stopped":
+        return {"finished": "all were done", "interrupted": "interrupted"}.get(fitted.run.stop_reason, "diverged")
+    return "no start got better any more" if settings["patience"] else "the time was over"
+
+
+def _each(fitted: Fit) -> list[list[str]]:
+    """Say how far the starts differ, each by itself."""
+    each = fitted.judgement.each
+    if len(each) < 2:
+        return []
+    name = "accuracy" if "accuracy" in each[0] else "rmse"
+    values = [scores[name] for scores in each]
+    where = ", each on rows of its own" if fitted.n_folds else ""
+    return [
+        [
+            "one start alone",
+            f"{SCORE_NAMES.get(name, name)} {score(name, min(values))} to {score(name, max(values))}{where}",
+        ]
+    ]
+
+
+def _beside(fitted: Fit) -> list[list[str]]:
+    """Say what a linear model and the simplest guess come to on the same rows."""
+    if not fitted.beside:
+        return []
+    guess, linear = fitted.beside["guess"], fitted.beside["linear"]
+    share = fitted.judgement.linear_share
+    added = f"; it has {share:.0%} of the answer" if share else ""
+    simplest = "the commonest class" if "log_loss" in guess else "the mean"
+    return [["a linear model", score_text(linear) + added], [simplest, score_text(guess)]]
+
+
+def _rows(summary: dict[str, Any]) -> str:
+    """Say which rows were trained on."""
+    trained, held_back = summary["rows_trained"], summary["rows_held_back"]
+    if summary["folds"]:
+        return f"{trained}; each network held back another 1/{summary['folds']} of them to measure on"
+    return f"{trained} to train on" + (f", {held_back} held back" if held_back else "")
+
+
+def _columns(encoder: Encoder) -> list[list[str]]:
+    """Say what the columns were taken for, where they are not all numbers."""
+    roles: dict[str, list[str]] = {}
+    for column in encoder.encodings:
+        roles.setdefault(column.role, []).append(column.name)
+    if set(roles) <= {"number", "pixel"}:
+        return []
+    taken = {"number": "numbers", "yes/no": "yes or no", "category": "categories", "date": "dates"}
+    rows = [[word, listed_briefly(roles[role])] for role, word in taken.items() if role in roles]
+    unused = [f"{column.name}: {column.reason}" for column in encoder.encodings if column.role == "unused"]
+    if unused:
+        rows.append(["left out", "; ".join(unused[:5]) + (f" and {len(unused) - 5} more" if unused[5:] else "")])
+    return rows
