@@ -234,8 +234,7 @@ class Epochs:
         rows = np.arange(self._n) if order is None else order
         buffer = self._buffer
         if buffer is None:
-            if order is not None:
-                self._session.visit(order)
+            self._session.visit(rows)
             yield rows
             return
         for first in range(0, self._n, len(buffer.X)):
