@@ -354,7 +354,11 @@ LOSSES: dict[str, type[Loss]] = {
     )
 }
 
-_AUTO: dict[str, type[Loss]] = {"identity": SquaredError, "sigmoid": BinaryCrossEntropy, "softmax": CategoricalCrossEntropy}
+_AUTO: dict[str, type[Loss]] = {
+    "identity": SquaredError,
+    "sigmoid": BinaryCrossEntropy,
+    "softmax": CategoricalCrossEntropy,
+}
 
 
 def as_loss(loss: Loss | str, output: str) -> Loss:

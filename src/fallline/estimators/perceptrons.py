@@ -42,9 +42,7 @@ Array = npt.NDArray[Any]
 WORTH_THREADS = 8e6  # operations of a forward pass from which it pays to ask how many threads there are
 
 # scikit-learn's methods hand weights of rows on since 1.7.
-_TAKES_WEIGHTS = (
-    "sample_weight" in inspect.signature(sklearn.neural_network.MLPClassifier._fit_stochastic).parameters
-)
+_TAKES_WEIGHTS = "sample_weight" in inspect.signature(sklearn.neural_network.MLPClassifier._fit_stochastic).parameters
 
 
 @functools.lru_cache(maxsize=64)
