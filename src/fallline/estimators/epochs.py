@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse  # type: ignore[import-untyped]
 import scipy.special  # type: ignore[import-untyped]
-from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer  # type: ignore[import-untyped]
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer  # type: ignore[import-untyped]
 
 from fallline import activations
 from fallline.engines import Data, Plan, Start, State
@@ -60,6 +60,14 @@ def dense_blocks(X: Any, dtype: npt.DTypeLike) -> Iterator[tuple[slice, Array]]:
 def rows_in(n_bytes: int, n_columns: int, dtype: npt.DTypeLike) -> int:
     """How many rows so many bytes hold, at least one."""
     return max(1, n_bytes // (n_columns * np.dtype(dtype).itemsize))
+
+
+def total_weight(weight: Array) -> float:
+    """Sum of the weights of rows whose losses are averaged; the error that scikit-learn gives where it is 0."""
+    total = float(weight.sum(dtype=np.float64))
+    if total == 0:
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+    return total
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,8 @@ class Epochs:
     ) -> None:
         dtype = block.dtype
         self._shape, self._objective, self._optimizer = shape, objective, optimizer
-        self._n, self._batch_size, self._diverged = X.shape[0], batch_size, False
+        self._n, self._batch_size, self._diverged = int(X.shape[0]), batch_size, False
+        self._is_adam, self._last_rate = isinstance(optimizer, AdamOptimizer), 0.0
         plan = Plan(
             shape,
             objective.loss,
@@ -151,7 +160,7 @@ class Epochs:
             self._Y = np.ascontiguousarray(Y, dtype=dtype)
         self._weight = None if weight is None else np.asarray(weight, dtype=dtype)
         self._constants = objective.constants(Y)
-        self._X = X.tocsr() if scipy.sparse.issparse(X) else np.ascontiguousarray(X, dtype=dtype)
+        self._X: Any = X.tocsr() if scipy.sparse.issparse(X) else np.ascontiguousarray(X, dtype=dtype)
         self._buffer: Data | None = None  # of rows that are made dense
         if scipy.sparse.issparse(X):
             batches = max(1, rows_in(BUFFER, X.shape[1], dtype) // batch_size)
@@ -166,15 +175,15 @@ class Epochs:
     def epoch(self, order: Array | None) -> float:
         """Go through all rows in this order, or as they come; gives the loss as scikit-learn reports it."""
         rate = self._rate()
-        if self._is_velocity and rate != self._last_rate:
+        if not self._is_adam and rate != self._last_rate:
             state = self._session.state()
             self._session.resume(State(state.step, state.moments * (self._last_rate / rate)))
         self._last_rate = rate
         total = 0.0
         for rows in self._portions(order):
             for group in self._groups(rows):
-                if self._weight is not None and not self._weight[group].sum():
-                    raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+                if self._weight is not None:
+                    total_weight(self._weight[group])
                 total += self._go(group, rate)
         return total / self._n
 
@@ -198,10 +207,6 @@ class Epochs:
         elif len(moments):
             optimizer.velocities = self._parts(moments[0] * -self._last_rate)
 
-    @property
-    def _is_adam(self) -> bool:
-        return isinstance(self._optimizer, AdamOptimizer)
-
     def _rate(self) -> float:
         """Learning rate in the engine's terms, which is that of the epoch that begins."""
         if self._is_adam:
@@ -211,12 +216,12 @@ class Epochs:
     def _resume(self, n_moments: int, n_parameters: int, dtype: npt.DTypeLike) -> None:
         """Take the moments over from scikit-learn's optimizer."""
         optimizer, slope = self._optimizer, self._objective.slope
-        self._last_rate, self._is_velocity = self._rate(), not self._is_adam and n_moments > 0
+        self._last_rate = self._rate()
         moments = np.empty((n_moments, 1, n_parameters), dtype)
         if self._is_adam:
             self._fill(moments[0, 0], optimizer.ms, 1 / slope)
             self._fill(moments[1, 0], optimizer.vs, 1 / slope**2)
-        elif self._is_velocity:
+        elif n_moments:
             self._fill(moments[0, 0], optimizer.velocities, -1 / self._last_rate)
         self._session.resume(State(optimizer.t if self._is_adam else 0, moments))
 
@@ -289,6 +294,3 @@ def _rule(optimizer: Any, slope: float) -> StepRule:
         )
     momentum = min(float(optimizer.momentum), ALMOST_1)
     return SGD(momentum=momentum, nesterov=bool(optimizer.nesterov) and momentum > 0)
-
-
-__all__ = ["AdamOptimizer", "Epochs", "Objective", "SGDOptimizer", "block_of", "dense_blocks", "shape_of"]

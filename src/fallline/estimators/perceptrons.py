@@ -20,26 +20,19 @@ import sklearn.neural_network  # type: ignore[import-untyped]
 from sklearn.base import is_classifier  # type: ignore[import-untyped]
 from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
 from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer  # type: ignore[import-untyped]
 from sklearn.utils.validation import validate_data  # type: ignore[import-untyped]
 
 from fallline.engines import Data, Plan
 from fallline.engines.native import NativeEngine
-from fallline.estimators.epochs import (
-    AdamOptimizer,
-    Epochs,
-    Objective,
-    SGDOptimizer,
-    block_of,
-    dense_blocks,
-    shape_of,
-)
+from fallline.estimators.epochs import Epochs, Objective, block_of, dense_blocks, shape_of, total_weight
 from fallline.network import Shape, predictor, views
 from fallline.optimizers import SGD
 from fallline.threads import available
 
 Array = npt.NDArray[Any]
 
-WORTH_THREADS = 8e6  # operations of a forward pass from which it pays to ask how many threads there are
+WORTH_THREADS = 8e6  # operations for which it pays to ask how many threads there are
 
 # scikit-learn's methods hand weights of rows on since 1.7.
 _TAKES_WEIGHTS = "sample_weight" in inspect.signature(sklearn.neural_network.MLPClassifier._fit_stochastic).parameters
@@ -48,6 +41,10 @@ _TAKES_WEIGHTS = "sample_weight" in inspect.signature(sklearn.neural_network.MLP
 @functools.lru_cache(maxsize=64)
 def _predictor(shape: Shape, dtype: np.dtype[Any]) -> Callable[[Array, Array, Array, int], bool]:
     return predictor(shape, dtype)
+
+
+def _threads(operations: float) -> int:
+    return available() if operations >= WORTH_THREADS else 1
 
 
 class _Perceptron:
@@ -64,12 +61,14 @@ class _Perceptron:
         """What products of rows and weights have: float32 where both are."""
         return np.dtype(np.float32 if np.result_type(X.dtype, self.coefs_[0].dtype) == np.float32 else np.float64)
 
+    def _block(self, dtype: npt.DTypeLike) -> Array:
+        return block_of(self.coefs_, self.intercepts_, dtype)
+
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> Array:
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         shape, dtype = self._shape(), self._dtype(X)
-        theta = block_of(self.coefs_, self.intercepts_, dtype)
-        threads = available() if 2.0 * X.shape[0] * len(theta) >= WORTH_THREADS else 1
+        theta, threads = self._block(dtype), _threads(2.0 * X.shape[0] * shape.n_parameters)
         A, predict = np.empty((X.shape[0], shape.layers[-1].n_out), dtype), _predictor(shape, dtype)
         for rows, block in dense_blocks(X, dtype):
             if not predict(theta, block, A[rows], threads):  # rows that are not finite, which it was told to assume
@@ -85,29 +84,26 @@ class _Perceptron:
         """Loss and gradient of all rows, penalty included."""
         shape, dtype = self._shape(), self._dtype(X)
         objective = Objective.of(self.out_activation_, shape.layers[-1].n_out, dtype)  # type: ignore[attr-defined]
-        plan, engine = Plan(shape, objective.loss, SGD()), NativeEngine()
-        weight = rest[0] if _TAKES_WEIGHTS else None
-        weight = np.ones(X.shape[0], dtype) if weight is None else np.asarray(weight, dtype)
-        weight_sum = float(weight.sum(dtype=np.float64))
-        theta, Y, loss, total = block_of(self.coefs_, self.intercepts_, dtype), np.asarray(y, dtype), 0.0, None
+        plan, theta, Y = Plan(shape, objective.loss, SGD()), self._block(dtype), np.ascontiguousarray(y, dtype)
+        given = rest[0] if _TAKES_WEIGHTS else None
+        weight = np.ones(X.shape[0], dtype) if given is None else np.asarray(given, dtype)
+        weight_sum = total_weight(weight)
+        engine = NativeEngine(_threads(6.0 * X.shape[0] * len(theta)))
+        loss, gradient = 0.0, np.zeros_like(theta)
         for rows, block in dense_blocks(X, dtype):
             share = float(weight[rows].sum(dtype=np.float64)) / weight_sum
-            data = Data(block, np.ascontiguousarray(Y[rows]), weight[rows])
-            of_block, gradient = engine.gradient(plan, theta, data)
-            loss += share * of_block
-            gradient *= share * objective.slope
-            total = gradient if total is None else total + gradient
-        assert total is not None
-        loss *= objective.value
+            its_loss, its_gradient = engine.gradient(plan, theta, Data(block, Y[rows], weight[rows]))
+            loss += share * objective.value * its_loss
+            gradient += share * objective.slope * its_gradient
         constants = objective.constants(Y)
         if constants is not None:
             loss += float(weight @ constants) / weight_sum
         l2 = self.alpha / weight_sum  # type: ignore[attr-defined]
-        dW, db = views(shape, total)
-        for W, gradient in zip(self.coefs_, dW, strict=True):
+        coef_grads, intercept_grads = views(shape, gradient)
+        for W, dW in zip(self.coefs_, coef_grads, strict=True):
             loss += 0.5 * l2 * float(np.vdot(W, W))
-            gradient += l2 * W
-        return loss, dW, db
+            dW += l2 * W
+        return loss, coef_grads, intercept_grads
 
     def _fit_stochastic(self: Any, X: Any, y: Array, *rest: Any) -> None:
         weight, incremental = rest[0] if _TAKES_WEIGHTS else None, rest[-1]
@@ -192,8 +188,7 @@ class _Perceptron:
     def _descent(self: Any, X: Any, y: Array, weight: Array | None, batch_size: int) -> Epochs:
         shape, dtype = self._shape(), self._dtype(X)
         objective = Objective.of(self.out_activation_, shape.layers[-1].n_out, dtype)
-        block = block_of(self.coefs_, self.intercepts_, dtype)
-        return Epochs(shape, objective, self.alpha, self._optimizer, block, X, y, weight, batch_size)
+        return Epochs(shape, objective, self.alpha, self._optimizer, self._block(dtype), X, y, weight, batch_size)
 
     def _take(self, descent: Epochs) -> None:
         """Weights and biases are what the descent has come to, in the arrays that they were in."""
