@@ -367,7 +367,7 @@ def as_loss(loss: Loss | str, output: str) -> Loss:
     Examples
     --------
     >>> as_loss("auto", output="softmax")
-    CategoricalCrossEntropy(label_smoothing=0.0)
+    CategoricalCrossEntropy(label_smoothing=0.0, ceiling=None)
     """
     if isinstance(loss, Loss):
         return loss
