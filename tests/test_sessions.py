@@ -78,6 +78,31 @@ def test_rows_are_visited_as_told(shuffle: bool, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_step_taken_again_with_other_rows(engine: str) -> None:
+    plan, theta, data = problem(starts=(Start(0, 0.1),))
+    theta = theta[:1] + 0.1  # biases too are no longer 0
+    session, fresh = (as_engine(engine).session(plan, theta, data) for _ in range(2))
+    start = session.state()
+    session.visit(np.arange(8))
+    session.run(np.full(1, 1e-300), FOREVER)  # too short to change anything
+    np.testing.assert_array_equal(session.parameters(), theta)
+    for one in (session, fresh):
+        one.resume(start)
+        one.visit(np.arange(8, 16))
+        one.run(np.ones(1), FOREVER)
+    np.testing.assert_array_equal(session.parameters(), fresh.parameters())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_starts_with_and_without_penalties(engine: str) -> None:
+    """Each reports its own."""
+    plan, theta, data = problem(starts=(Start(0, 0.1, l2=0.5), Start(1, 0.1)), penalties_per_row=True)
+    done = as_engine(engine).session(plan, theta, data).run(np.ones(5), FOREVER)
+    assert done.penalty_sum[0] > 0
+    assert done.penalty_sum[1] == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_penalties_by_the_row(engine: str) -> None:
     """One step of gradient descent against NumPy: `(sum w dW + l1 sign(W) + l2 W) / sum w`, and what it reports."""
     start = Start(0, 0.3, l1=0.2, l2=0.7)

@@ -240,6 +240,7 @@ struct Session<T>::State {
     require_no_step_under_way();
     if (steps_taken < 0) throw std::invalid_argument("the number of steps taken is 0 or more");
     for_each_moment(moments, [&](T* packed, const T* flat) { steppers[0]->layout().pack(flat, packed); });
+    for (const auto& stepper : steppers) stepper->forget_rows();
     step = steps_taken;
     first_step = is_told ? step : 0;
   }

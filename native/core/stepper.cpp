@@ -110,7 +110,7 @@ void Stepper<T>::rows(Team& team, int thread) {
     network_.loss(part.first, part.n(), thread);
     network_.back(theta, part.first, part.n(), thread);
   }
-  if (is_last() && args_.penalized) sum_penalties(thread, team.threads);
+  if (is_last()) sum_penalties(thread, team.threads);
   team.barrier.wait([&] {
     loss_ += network_.loss_sum(piece_);
     if (!is_last()) return;

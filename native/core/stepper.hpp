@@ -57,6 +57,8 @@ class Stepper {
   void advance(Team& team, int thread);
   // The same without an update: the gradient, penalties included, is left in gradient().
   void differentiate(Team& team, int thread);
+  // By one thread, where the next step may be one that was taken before, with other rows.
+  void forget_rows() { held_step_ = -1; }
   // By one thread, when all are done with a piece; true when it was the last.
   bool next();
 
