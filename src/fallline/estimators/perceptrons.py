@@ -76,9 +76,9 @@ class _Perceptron:
         return np.exp(A, out=A) if self.out_activation_ == "exp" else A  # type: ignore[attr-defined]
 
     def _fit_lbfgs(self, X: Any, y: Array, *rest: Any) -> None:
-        if not scipy.sparse.issparse(X):
-            X = np.ascontiguousarray(X, dtype=np.float64)  # which is what scipy's minimiser hands out
-        super()._fit_lbfgs(X, np.ascontiguousarray(y, dtype=np.float64), *rest)  # type: ignore[misc]
+        # once, and not at each evaluation
+        X = X if scipy.sparse.issparse(X) else np.ascontiguousarray(X)
+        super()._fit_lbfgs(X, np.ascontiguousarray(y, dtype=X.dtype), *rest)  # type: ignore[misc]
 
     def _backprop(self, X: Any, y: Array, *rest: Any) -> tuple[float, list[Array], list[Array]]:
         """Loss and gradient of all rows, penalty included."""
