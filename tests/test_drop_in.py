@@ -18,8 +18,8 @@ def weighted(one: Any, X: Any, y: Any, weight: Any) -> Any:
 
 
 def in_parts(one: Any, X: Any, y: Any, weight: Any) -> Any:
-    """partial_fit, with and without weights, a pickle in between, then by another rate and back to fit's rows."""
-    classes = {"classes": np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])} if hasattr(one, "classes") else {}
+    """partial_fit, with and without weights, over other numbers of rows, a pickle in between."""
+    classes = {}
     if type(one).__name__ == "MLPClassifier":
         classes = {"classes": np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])}
     one.partial_fit(X[:40], y[:40], **classes)
