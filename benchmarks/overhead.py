@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import fallline as fl
-from fallline.engines import Data, Engine, Plan, Session, Slice
+from fallline.engines import Data, Engine, Plan, Session, Slice, State
 
 Array = np.ndarray
 
@@ -26,10 +26,19 @@ class _Idle(Engine, Session):
 
     def run(self, factors: Array, seconds: float) -> Slice:
         zeros, none = self._nothing
-        return Slice(len(factors), zeros.copy(), 1.0, zeros.copy(), none.copy())
+        return Slice(len(factors), zeros.copy(), 1.0, zeros.copy(), zeros.copy(), none.copy())
 
     def parameters(self, out: Array | None = None) -> Array:
         return self._parameters.copy() if out is None else out
+
+    def visit(self, rows: Array) -> None:
+        raise NotImplementedError
+
+    def state(self) -> State:
+        raise NotImplementedError
+
+    def resume(self, state: State) -> None:
+        raise NotImplementedError
 
     def predict(self, *_: Any) -> Array:
         raise NotImplementedError

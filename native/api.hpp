@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -64,8 +65,9 @@ struct Shape {
 
 struct Loss {
   LossKind kind;
-  double delta = 1;               // huber
-  std::vector<double> quantiles;  // quantile
+  double delta = 1;                                          // huber
+  std::vector<double> quantiles;                             // quantile
+  double ceiling = std::numeric_limits<double>::infinity();  // cross-entropies: the greatest loss that is reported
 };
 
 struct StepRule {
@@ -73,6 +75,7 @@ struct StepRule {
   double beta1 = 0;  // momentum; Adam's beta1
   double beta2 = 0;  // RMSprop's rho; Adam's beta2
   double epsilon = 0;
+  bool epsilon_hat = false;  // Adam: added to the root before that is corrected
 };
 
 // One start of a descent, and what may differ from start to start.
@@ -87,9 +90,10 @@ struct Plan : Shape {
   int64_t batch_size = 1;
   bool shuffle = true;
   uint64_t seed = 0;
-  std::vector<Start> starts;  // K of them
-  double clip_norm = 0;       // 0: no clipping
-  bool bf16 = false;          // products, while training, of operands rounded to bf16; float only
+  std::vector<Start> starts;       // K of them
+  double clip_norm = 0;            // 0: no clipping
+  bool bf16 = false;               // products, while training, of operands rounded to bf16; float only
+  bool penalties_per_row = false;  // penalties are divided by the batch's weight, and summed up in the slice
 };
 
 template <class T>
@@ -105,8 +109,8 @@ struct Data {
 
 struct Slice {
   int64_t n_steps = 0;
-  std::vector<double> loss_sum, weight_sum, gradient_norm;  // (K,)
-  std::vector<int64_t> diverged_step;                       // (K,), -1 where all is well
+  std::vector<double> loss_sum, weight_sum, penalty_sum, gradient_norm;  // (K,)
+  std::vector<int64_t> diverged_step;                                    // (K,), -1 where all is well
 };
 
 // A descent under way: K networks' parameters and the rule's state. The data are borrowed.
@@ -121,6 +125,13 @@ class Session {
   // rows make long may be left half done; the next call, given its factor again, goes on with it.
   Slice run(std::span<const double> factors, double seconds);
   void read_parameters(T* parameters) const;  // (K, P)
+
+  // From the next step on, these rows of the data in this order, epoch after epoch.
+  void visit(std::span<const int64_t> rows);
+  // What the rule remembers: the moments, (n_moments, K, P); gives the number of steps taken. Another session of the
+  // same plan goes on from there.
+  int64_t read_state(std::span<T> moments) const;
+  void resume(int64_t step, std::span<const T> moments);
 
  private:
   struct State;

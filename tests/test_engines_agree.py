@@ -28,6 +28,7 @@ RULE_CASES: dict[str, StepRule] = {
     "decayed gradient descent": SGD(0.05, weight_decay=0.01),
     "rmsprop with a long memory": RMSprop(2e-3, rho=0.9999),
     "adam with a long memory": Adam(3e-3, beta2=0.99999),
+    "adam with epsilon in the root's units": Adam(3e-3, epsilon=1e-3, epsilon_hat=True),
 }
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 N_STEPS = 200
@@ -275,7 +276,8 @@ LINE = [core_layer(1, 1, "identity")]
 )
 def test_the_compiled_core_does_not_trust_its_caller(layers: Any, inputs: Any, n_rows: int, message: str) -> None:
     plan: dict[str, Any] = {"loss": "squared_error", "delta": 1.0, "quantiles": [], "rule": "sgd", "beta1": 0.0}
-    plan |= {"beta2": 0.0, "epsilon": 0.0, "batch_size": 1, "shuffle": False, "seed": 0}
+    plan |= {"beta2": 0.0, "epsilon": 0.0, "epsilon_hat": False, "ceiling": 1.0, "penalties_per_row": False}
+    plan |= {"batch_size": 1, "shuffle": False, "seed": 0}
     plan |= {"starts": [(0, 0.1, 0.0, 0.0, 0.0)], "clip_norm": 0.0, "bf16": False}
     X, w, theta = np.zeros((n_rows, 1)), np.ones((1, n_rows)), np.zeros((1, 2))
     with pytest.raises(ValueError, match=message):

@@ -40,6 +40,9 @@ def _rmsprop(rule, g, rate):
 def _adam(rule, g, rate):
     first, first_weight = weighted_mean(g, rule.beta1)  # 1 - beta^t is (1 - beta) times the sum of the weights
     second, second_weight = weighted_mean([x * x for x in g], rule.beta2)
+    if rule.epsilon_hat:  # the form at the end of section 2, which corrects the learning rate
+        corrected = rate * math.sqrt((1 - rule.beta2) * second_weight) / first_weight
+        return corrected * first / (math.sqrt((1 - rule.beta2) * second) + rule.epsilon)
     return rate * (first / first_weight) / (math.sqrt(second / second_weight) + rule.epsilon)
 
 
@@ -53,6 +56,7 @@ CASES = [
     (Adam(), _adam),
     (Adam(0.03, beta1=0.5, beta2=0.9, epsilon=1e-2), _adam),
     (Adam(0.03, beta1=0.0, beta2=0.0), _adam),
+    (Adam(0.03, beta2=0.99, epsilon=1e-2, epsilon_hat=True), _adam),
 ]
 
 
@@ -153,6 +157,7 @@ ERRORS = [
     (Adam, {"beta2": -0.1}, "adam's beta2 is -0.1; it must be at least 0 and below 1"),
     (Adam, {"epsilon": -1e-8}, "adam's epsilon is -1e-08; it must be positive"),
     (Adam, {"weight_decay": -1}, "adam's weight_decay is -1; it must be 0 or more"),
+    (Adam, {"epsilon_hat": 2}, "adam's epsilon_hat is 2; it must be True or False"),
     (AdamW, {"weight_decay": -1}, "adam's weight_decay is -1; it must be 0 or more"),
 ]
 

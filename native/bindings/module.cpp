@@ -145,7 +145,22 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
           "factors"_a.noconvert(), "seconds"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "read_parameters", [](const Session<T>& self, Out<T, Matrix> out) { self.read_parameters(out.data()); },
-          "out"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
+          "out"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "visit", [](Session<T>& self, In<int64_t, Row> rows) { self.visit({rows.data(), rows.shape(0)}); },
+          "rows"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "read_state",
+          [](const Session<T>& self, Out<T, Row> moments) {
+            return self.read_state({moments.data(), moments.shape(0)});
+          },
+          "moments"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "resume",
+          [](Session<T>& self, int64_t step, In<T, Row> moments) {
+            self.resume(step, {moments.data(), moments.shape(0)});
+          },
+          "step"_a, "moments"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
 
   nb::class_<Predictor<T>>(m, predictor_name)
       .def(nb::init<const std::vector<LayerTuple>&, const InputsTuple&>(), "layers"_a, "inputs"_a)
@@ -202,14 +217,14 @@ NB_MODULE(_core, m) {
       "__init__",
       [](Plan* self, const std::vector<LayerTuple>& layers, const InputsTuple& inputs, const std::string& loss,
          double delta, std::vector<double> quantiles, const std::string& rule, double beta1, double beta2,
-         double epsilon, int64_t batch_size, bool shuffle, uint64_t seed, const std::vector<StartTuple>& tuples,
-         double clip_norm, bool bf16) {
+         double epsilon, bool epsilon_hat, double ceiling, int64_t batch_size, bool shuffle, uint64_t seed,
+         const std::vector<StartTuple>& tuples, double clip_norm, bool bf16, bool penalties_per_row) {
         require(batch_size > 0, "batch_size must be 1 or more");
         require(!tuples.empty(), "there must be one start or more");
         Plan plan;
         static_cast<Shape&>(plan) = parse_shape(layers, inputs);
-        plan.loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles)};
-        plan.rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon};
+        plan.loss = {parse<LossKind>("loss", loss_names, loss), delta, std::move(quantiles), ceiling};
+        plan.rule = {parse<Rule>("step rule", rule_names, rule), beta1, beta2, epsilon, epsilon_hat};
         plan.batch_size = batch_size;
         plan.shuffle = shuffle;
         plan.seed = seed;
@@ -217,15 +232,18 @@ NB_MODULE(_core, m) {
           plan.starts.push_back({number, learning_rate, weight_decay, l1, l2});
         plan.clip_norm = clip_norm;
         plan.bf16 = bf16;
+        plan.penalties_per_row = penalties_per_row;
         new (self) Plan(std::move(plan));
       },
       nb::kw_only(), "layers"_a, "inputs"_a, "loss"_a, "delta"_a, "quantiles"_a, "rule"_a, "beta1"_a, "beta2"_a,
-      "epsilon"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a, "bf16"_a);
+      "epsilon"_a, "epsilon_hat"_a, "ceiling"_a, "batch_size"_a, "shuffle"_a, "seed"_a, "starts"_a, "clip_norm"_a,
+      "bf16"_a, "penalties_per_row"_a);
 
   nb::class_<Slice>(m, "Slice")
       .def_ro("n_steps", &Slice::n_steps)
       .def_ro("loss_sum", &Slice::loss_sum)
       .def_ro("weight_sum", &Slice::weight_sum)
+      .def_ro("penalty_sum", &Slice::penalty_sum)
       .def_ro("gradient_norm", &Slice::gradient_norm)
       .def_ro("diverged_step", &Slice::diverged_step);
 

@@ -100,7 +100,7 @@ double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data, int
   forward_in_blocks<T>(plan, parameters, data, &plan.loss, threads,
                        [&](Network<T>& network, int64_t block, int64_t first, int64_t rows) {
                          network.weigh({&data, nullptr, data.weight}, first, 0, rows,
-                                       weight_sum > 0 ? 1 / weight_sum : 0);
+                                       weight_sum != 0 ? 1 / weight_sum : 0);
                          network.loss(0, rows, 0);
                          sums[static_cast<std::size_t>(block)] = network.loss_sum(rows);
                        });
@@ -119,8 +119,8 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   layout.pack(parameters, state.theta.data());
   double weight_sum = 0;
   for (int64_t r = 0; r < data.n; ++r) weight_sum += static_cast<double>(data.weight[r]);
-  stepper.begin(&state, start.number, {&data, nullptr, data.weight}, {step, 0, data.n, false}, weight_sum,
-                step_args<T>(plan, start, 1, step));
+  const StepArgs<T> args = step_args<T>(plan, start, 1, step, weight_sum);
+  stepper.begin(&state, start.number, {&data, nullptr, data.weight}, {step, 0, data.n, false}, weight_sum, args);
   bool done = false;
   together(threads, [&](Team& team, int thread) {
     while (!done) {
@@ -130,14 +130,12 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   });
   layout.unpack(stepper.gradient().data(), gradient);
 
-  double sum_abs = 0, sum_squares = 0;  // of the weights, for the penalties
-  for (const Packed& at : layout.all())
-    for (int64_t i = at.W; i < at.W + at.n_weights; ++i) {
-      const auto w = static_cast<double>(state.theta[i]);
-      sum_abs += w < 0 ? -w : w;
-      sum_squares += w * w;
-    }
-  return stepper.loss() + start.l1 * sum_abs + 0.5 * start.l2 * sum_squares;
+  double loss = stepper.loss();
+  if (args.penalized)
+    for (const Packed& place : layout.all())
+      loss += penalty(place.n_weights, state.theta.data() + place.W, static_cast<double>(args.l1),
+                      static_cast<double>(args.l2));
+  return loss;
 }
 
 double fma_peak(int threads, double seconds) {

@@ -165,6 +165,7 @@ void Network<T>::loss(int64_t first, int64_t n, int thread) {
                  .loss = loss_.kind,
                  .output = last.activation,
                  .delta = static_cast<T>(loss_.delta),
+                 .ceiling = static_cast<T>(loss_.ceiling),
                  .quantiles = quantiles_.data(),
                  .n_quantiles = quantiles_.size(),
                  .Z = values_.back().Z.from_row(first).at,

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <stdexcept>
 
 #include "api.hpp"
 #include "core/pace.hpp"
@@ -45,7 +46,8 @@ struct Session<T>::State {
         data(d),
         steps_per_epoch((d.n + p.batch_size - 1) / p.batch_size),
         threads(n_threads),
-        order(p.shuffle ? d.n : 0) {
+        order(p.shuffle ? d.n : 0),
+        n_visits(d.n) {
     const int worth = static_cast<int>(std::min(1024.0, std::max(1.0, operations(plan) / least_worth)));
     const auto n_starts = static_cast<int>(std::min<std::size_t>(plan.starts.size(), 1024));
     apart = n_starts > 1 && plan.batch_size <= piece_rows(plan) && (n_starts >= threads || worth < threads);
@@ -55,16 +57,15 @@ struct Session<T>::State {
       steppers.push_back(std::make_unique<Stepper<T>>(plan, plan.batch_size, data.n_targets, apart ? 1 : threads));
 
     const Layout<T>& layout = steppers[0]->layout();
-    const int n_moments = plan.rule.rule == Rule::adam ? 2 : plan.rule.rule == Rule::sgd ? 0 : 1;
     for (std::size_t k = 0; k < plan.starts.size(); ++k) {
       StartState<T>& state = starts.emplace_back();
       state.theta = Buffer<T>(layout.packed_size());
       layout.pack(flat + static_cast<int64_t>(k) * layout.flat_size(), state.theta.data());
-      if (n_moments > 0) state.m = Buffer<T>(layout.packed_size());
-      if (n_moments > 1) state.v = Buffer<T>(layout.packed_size());
+      if (n_moments() > 0) state.m = Buffer<T>(layout.packed_size());
+      if (n_moments() > 1) state.v = Buffer<T>(layout.packed_size());
       state.gradient_norm = std::nan("");
     }
-    const int64_t bytes = layout.packed_size() * static_cast<int64_t>(sizeof(T)) * (1 + n_moments);
+    const int64_t bytes = layout.packed_size() * static_cast<int64_t>(sizeof(T)) * (1 + n_moments());
     round.reserve(longest_round);
     steps_in_round = bytes <= near ? longest_round : 1;
     const int64_t n_weights = data.weight_stride > 0 ? data.n * static_cast<int64_t>(plan.starts.size()) : data.n;
@@ -74,10 +75,11 @@ struct Session<T>::State {
   Slice run(std::span<const double> factors, double seconds) {
     deadline = after(Clock::now(), seconds);
     slice = {};
-    for (auto* each : {&slice.loss_sum, &slice.weight_sum, &slice.gradient_norm}) each->reserve(starts.size());
+    for (auto* each : {&slice.loss_sum, &slice.weight_sum, &slice.penalty_sum, &slice.gradient_norm})
+      each->reserve(starts.size());
     slice.diverged_step.reserve(starts.size());
     rates = factors;
-    for (StartState<T>& state : starts) state.loss_sum = state.weight_sum = 0;
+    for (StartState<T>& state : starts) state.loss_sum = state.weight_sum = state.penalty_sum = 0;
     if (!rates.empty()) {
       if (apart)
         run_apart();
@@ -87,6 +89,7 @@ struct Session<T>::State {
     for (const StartState<T>& state : starts) {
       slice.loss_sum.push_back(state.loss_sum);
       slice.weight_sum.push_back(state.weight_sum);
+      slice.penalty_sum.push_back(state.penalty_sum);
       slice.gradient_norm.push_back(state.gradient_norm);
       slice.diverged_step.push_back(state.diverged_step);
     }
@@ -169,7 +172,8 @@ struct Session<T>::State {
     while (static_cast<int64_t>(round.size()) < steps_in_round) {
       const int64_t at = step + static_cast<int64_t>(round.size());
       if (slice.n_steps + at - step == n_rates()) break;
-      if (!round.empty() && at % steps_per_epoch == 0) break;  // there is one order of the rows at a time
+      if (!round.empty() && (at - first_step) % steps_per_epoch == 0)
+        break;  // there is one order of the rows at a time
       set_batch(at);
       round.push_back(batch);
     }
@@ -179,9 +183,10 @@ struct Session<T>::State {
   void begin(Stepper<T>& stepper, std::size_t k, const Batch& one) {
     const double factor = rates[static_cast<std::size_t>(slice.n_steps + one.step - step)];
     const Start& settings = plan.starts[k];
-    const Visit<T> visit{&data, plan.shuffle ? order.data() : nullptr, data.weights_of(k)};
-    stepper.begin(&starts[k], settings.number, visit, one, weight_of(visit, one),
-                  step_args<T>(plan, settings, factor, one.step));
+    const Visit<T> visit{&data, order.size() > 0 ? order.data() : nullptr, data.weights_of(k)};
+    const double weight_sum = weight_of(visit, one);
+    stepper.begin(&starts[k], settings.number, visit, one, weight_sum,
+                  step_args<T>(plan, settings, factor, one.step, weight_sum));
   }
 
   double weight_of(const Visit<T>& visit, const Batch& one) const {
@@ -192,28 +197,74 @@ struct Session<T>::State {
   }
 
   void set_batch(int64_t at) {
-    const int64_t epoch = at / steps_per_epoch, place = at % steps_per_epoch;
-    if (plan.shuffle && ordered_epoch != epoch) {
+    const int64_t epoch = (at - first_step) / steps_per_epoch, place = (at - first_step) % steps_per_epoch;
+    if (plan.shuffle && !is_told && ordered_epoch != epoch) {
       row_order(plan.seed, epoch, data.n, order.data());
       ordered_epoch = epoch;
     }
-    const int64_t first = place * plan.batch_size, n = std::min(plan.batch_size, data.n - first);
+    const int64_t first = place * plan.batch_size, n = std::min(plan.batch_size, n_visits - first);
     batch = {at, first, n, place + 1 == steps_per_epoch};
+  }
+
+  void visit(std::span<const int64_t> rows) {
+    require_no_step_under_way();
+    const auto n = static_cast<int64_t>(rows.size());
+    if (n == 0) throw std::invalid_argument("an epoch visits one row or more");
+    if (std::any_of(rows.begin(), rows.end(), [&](int64_t row) { return row < 0 || row >= data.n; }))
+      throw std::invalid_argument("an epoch visits a row that the data do not have");
+    if (order.size() != n) order = Buffer<int64_t>(n, Buffer<int64_t>::uninitialized);
+    std::copy(rows.begin(), rows.end(), order.data());
+    is_told = true;
+    n_visits = n;
+    steps_per_epoch = (n + plan.batch_size - 1) / plan.batch_size;
+    first_step = step;
+  }
+
+  int n_moments() const { return plan.rule.rule == Rule::adam ? 2 : plan.rule.rule == Rule::sgd ? 0 : 1; }
+
+  // Calls use(packed, flat) for each start's part of moments (n_moments, K, P).
+  template <class Flat, class Use>
+  void for_each_moment(std::span<Flat> moments, Use use) {
+    const int64_t n = steppers[0]->layout().flat_size();
+    if (moments.size() != static_cast<std::size_t>(n_moments() * n) * starts.size())
+      throw std::invalid_argument("moments must have the rule's moments of all starts");
+    Flat* flat = moments.data();
+    for (int i = 0; i < n_moments(); ++i)
+      for (StartState<T>& state : starts) {
+        use((i == 0 ? state.m : state.v).data(), flat);
+        flat += n;
+      }
+  }
+
+  void resume(int64_t steps_taken, std::span<const T> moments) {
+    require_no_step_under_way();
+    if (steps_taken < 0) throw std::invalid_argument("the number of steps taken is 0 or more");
+    for_each_moment(moments, [&](T* packed, const T* flat) { steppers[0]->layout().pack(flat, packed); });
+    for (const auto& stepper : steppers) stepper->forget_rows();
+    step = steps_taken;
+    first_step = is_told ? step : 0;
+  }
+
+  void require_no_step_under_way() const {
+    if (under_way) throw std::invalid_argument("a step is under way; run it to its end first");
   }
 
   int64_t n_rates() const { return static_cast<int64_t>(rates.size()); }
 
   const Plan plan;
   const Data<T> data;
-  const int64_t steps_per_epoch;
+  int64_t steps_per_epoch;
   int threads;
   Pace pace{1, true};
   bool apart, uniform;
   int64_t steps_in_round;
   std::vector<StartState<T>> starts;
   std::vector<std::unique_ptr<Stepper<T>>> steppers;  // one for the team, or one each
-  Buffer<int64_t> order;                              // of the rows, in `ordered_epoch`
+  Buffer<int64_t> order;                              // of the rows: as was told, or in `ordered_epoch`
+  int64_t n_visits;                                   // in an epoch
+  bool is_told = false;                               // what to visit
   int64_t ordered_epoch = -1;
+  int64_t first_step = 0;  // of the epochs
 
   // Where the descent stands: in which step, at which start, and whether that start's step is under way.
   int64_t step = 0;
@@ -249,6 +300,23 @@ void Session<T>::read_parameters(T* parameters) const {
     layout.unpack(start.theta.data(), parameters);
     parameters += layout.flat_size();
   }
+}
+
+template <class T>
+void Session<T>::visit(std::span<const int64_t> rows) {
+  state_->visit(rows);
+}
+
+template <class T>
+int64_t Session<T>::read_state(std::span<T> moments) const {
+  const Layout<T>& layout = state_->steppers[0]->layout();
+  state_->for_each_moment(moments, [&](const T* packed, T* flat) { layout.unpack(packed, flat); });
+  return state_->step;
+}
+
+template <class T>
+void Session<T>::resume(int64_t step, std::span<const T> moments) {
+  state_->resume(step, moments);
 }
 
 template class Session<float>;

@@ -23,7 +23,7 @@ void part_of(int64_t offset, int64_t n, int thread, int threads, Use use) {
 int64_t piece_rows(const Shape& shape) { return std::clamp<int64_t>(2'000'000'000 / n_parameters(shape), 256, 1024); }
 
 template <class T>
-StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64_t step) {
+StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64_t step, double weight_sum) {
   const StepRule& rule = plan.rule;
   const double t = static_cast<double>(step + 1), learning_rate = start.learning_rate * factor;
   StepArgs<T> args{};
@@ -36,12 +36,22 @@ StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64
   if (rule.rule == Rule::adam) {
     args.m_correction = T(1 / (1 - std::pow(rule.beta1, t)));
     args.v_correction = T(1 / (1 - std::pow(rule.beta2, t)));
+    if (rule.epsilon_hat) args.epsilon = T(rule.epsilon / std::sqrt(1 - std::pow(rule.beta2, t)));
   }
   args.shrink = T(1 - learning_rate * start.weight_decay);
   args.penalized = start.l1 != 0 || start.l2 != 0;
-  args.l1 = T(start.l1);
-  args.l2 = T(start.l2);
+  const double share = plan.penalties_per_row && weight_sum != 0 ? 1 / weight_sum : 1;
+  args.l1 = T(start.l1 * share);
+  args.l2 = T(start.l2 * share);
   return args;
+}
+
+template <class T>
+double penalty(int64_t n, const T* W, double l1, double l2) {
+  double sum_abs = 0;
+  if (l1 != 0)
+    for (int64_t i = 0; i < n; ++i) sum_abs += std::abs(static_cast<double>(W[i]));
+  return l1 * sum_abs + 0.5 * l2 * (l2 != 0 ? kernels<T>().sum_of_squares(n, W) : 0);
 }
 
 template <class T>
@@ -54,6 +64,10 @@ Stepper<T>::Stepper(const Plan& plan, int64_t longest_batch, int64_t n_targets, 
       gradient_(network_.layout().packed_size(), Buffer<T>::uninitialized),  // written before it is read, if at all
       total_(longest_batch > piece_rows_ ? gradient_.size() : 0),
       squares_(static_cast<std::size_t>(std::max(network_.n_squares(), (gradient_.size() + stretch - 1) / stretch))) {
+  if (plan.penalties_per_row)
+    for (const Packed& place : layout().all())
+      for (int64_t at = 0; at < place.n_weights; at += stretch)
+        stretches_.push_back({place.W + at, std::min(stretch, place.n_weights - at), 0});
   if (plan.bf16 && !kernels_.bf16.forward)
     throw std::invalid_argument(
         "products of bf16 need float32 numbers and the instruction set avx512_bf16; in use is " +
@@ -91,11 +105,12 @@ void Stepper<T>::rows(Team& team, int thread) {
     const T* theta = state_->theta.data();
     const int64_t from = batch_.first + row_ + part.first;
     if (!holds_rows_) network_.take(visit_, from, part.first, part.n());
-    network_.weigh(visit_, from, part.first, part.n(), weight_sum_ > 0 ? 1 / weight_sum_ : 0);
+    network_.weigh(visit_, from, part.first, part.n(), weight_sum_ != 0 ? 1 / weight_sum_ : 0);
     network_.forward(theta, part.first, part.n(), thread, key_, row_ + part.first);
     network_.loss(part.first, part.n(), thread);
     network_.back(theta, part.first, part.n(), thread);
   }
+  if (is_last()) sum_penalties(thread, team.threads);
   team.barrier.wait([&] {
     loss_ += network_.loss_sum(piece_);
     if (!is_last()) return;
@@ -104,6 +119,7 @@ void Stepper<T>::rows(Team& team, int thread) {
     } else {
       state_->loss_sum += weight_sum_ * loss_;
       state_->weight_sum += weight_sum_;
+      for (const Stretch& part : stretches_) state_->penalty_sum += weight_sum_ * part.penalty;
     }
   });
 }
@@ -130,6 +146,16 @@ void Stepper<T>::penalize(int thread, int threads) {
     part_of<T>(place.W, place.n_weights, thread, threads, [&](int64_t at, int64_t n) {
       kernels_.penalize(n, state_->theta.data() + at, args_.l1, args_.l2, gradient_.data() + at);
     });
+}
+
+template <class T>
+void Stepper<T>::sum_penalties(int thread, int threads) {
+  const Part part(static_cast<int64_t>(stretches_.size()), thread, threads);
+  for (int64_t s = part.first; s < part.end; ++s) {
+    Stretch& one = stretches_[static_cast<std::size_t>(s)];
+    one.penalty =
+        penalty(one.n, state_->theta.data() + one.at, static_cast<double>(args_.l1), static_cast<double>(args_.l2));
+  }
 }
 
 template <class T>
@@ -219,9 +245,10 @@ void Stepper<T>::differentiate(Team& team, int thread) {
   if (is_last() && args_.penalized) penalize(thread, team.threads);
 }
 
-#define FALLLINE_INSTANTIATE(T) \
-  template class Stepper<T>;    \
-  template StepArgs<T> step_args<T>(const Plan&, const Start&, double, int64_t);
+#define FALLLINE_INSTANTIATE(T)                                                          \
+  template class Stepper<T>;                                                             \
+  template StepArgs<T> step_args<T>(const Plan&, const Start&, double, int64_t, double); \
+  template double penalty<T>(int64_t, const T*, double, double);
 FALLLINE_INSTANTIATE(float)
 FALLLINE_INSTANTIATE(double)
 

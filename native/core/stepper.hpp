@@ -19,6 +19,7 @@ struct StartState {
   int64_t diverged_step = -1;  // none
   double loss_sum = 0;         // of a slice, each step's loss times its batch's weight
   double weight_sum = 0;       // and the batches' weights
+  double penalty_sum = 0;      // and, where they are divided by those weights, the penalties
   double gradient_norm;        // in the last step of an epoch
 
   Parameters<T> parameters() { return {theta.data(), m.size() ? m.data() : nullptr, v.size() ? v.data() : nullptr}; }
@@ -31,9 +32,13 @@ struct Batch {
   bool ends_epoch;
 };
 
-// The rule's numbers for a step of a start.
+// The rule's numbers for a step of a start, over a batch of some weight.
 template <class T>
-StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64_t step);
+StepArgs<T> step_args(const Plan& plan, const Start& start, double factor, int64_t step, double weight_sum);
+
+// l1 * sum |W| + l2 / 2 * sum W^2, over n numbers, a multiple of the panel.
+template <class T>
+double penalty(int64_t n, const T* W, double l1, double l2);
 
 // Works a batch off in pieces of up to `piece_rows` rows: memory does not grow with the batch, and a step over many
 // rows can be left and taken up again. Each piece is summed in T; the pieces are added in double, in their order.
@@ -52,6 +57,8 @@ class Stepper {
   void advance(Team& team, int thread);
   // The same without an update: the gradient, penalties included, is left in gradient().
   void differentiate(Team& team, int thread);
+  // By one thread, where the next step may be one that was taken before, with other rows.
+  void forget_rows() { held_step_ = -1; }
   // By one thread, when all are done with a piece; true when it was the last.
   bool next();
 
@@ -65,6 +72,7 @@ class Stepper {
   void rows(Team& team, int thread);
   void sum_gradient(Team& team, int thread);
   void penalize(int thread, int threads);
+  void sum_penalties(int thread, int threads);
   void sum_squares(int thread, int threads);
   double length();
   void update(int thread, int threads);
@@ -76,6 +84,13 @@ class Stepper {
   Buffer<T> gradient_;           // packed
   Buffer<double> total_;         // where a batch may have several pieces
   std::vector<double> squares_;  // sums over parts of the gradient, zero in between
+
+  // Parts of the weights, and their penalties, where these are summed up.
+  struct Stretch {
+    int64_t at, n;
+    double penalty;
+  };
+  std::vector<Stretch> stretches_;
 
   StartState<T>* state_ = nullptr;
   DropoutKey key_{};

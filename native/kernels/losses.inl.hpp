@@ -299,6 +299,12 @@ static inline Vec<T> log_all_but(int64_t n_out, const T* z, int64_t j, Vec<T> to
   return (top - top_of_all) + logarithm<T>(sum) - log_sum_of_all;
 }
 
+// A loss as it is reported; a NaN stays one.
+template <class T>
+static inline Vec<T> reported(const LastRows<T>& p, Vec<T> value) {
+  return value > p.ceiling ? all<T>(p.ceiling) : value;
+}
+
 template <class T>
 static inline Vec<T> binary_cross_entropy(const LastRows<T>& p, const Block<T>& b) {
   constexpr int L = lanes<T>;
@@ -307,7 +313,7 @@ static inline Vec<T> binary_cross_entropy(const LastRows<T>& p, const Block<T>& 
   if (p.output != Activation::softmax) {
     for (int64_t j = 0; j < n_out; ++j) {
       const Vec<T> z = load(b.z + j * L), y = load(b.y + j * L);
-      value += y * Softplus<T>::value(-z) + (T(1) - y) * Softplus<T>::value(z);
+      value += reported(p, y * Softplus<T>::value(-z) + (T(1) - y) * Softplus<T>::value(z));
       store(b.d + j * L, ((T(1) - y) * sigmoid_of<T>(z) - y * sigmoid_of<T>(-z)) * b.factor);
     }
     return value;
@@ -320,7 +326,7 @@ static inline Vec<T> binary_cross_entropy(const LastRows<T>& p, const Block<T>& 
     const Vec<T> y = load(b.y + j * L), rest = (T(1) - y) * load(b.e + j * L);
     const Vec<T> log_p = (load(b.z + j * L) - s.top) - log_sum;
     const Vec<T> log_q = log_all_but(n_out, b.z, j, s.top, log_sum);
-    value -= y * log_p + (T(1) - y) * log_q;
+    value += reported(p, -(y * log_p + (T(1) - y) * log_q));
     store(b.d + j * L, load(b.d + j * L) + (rest - y * exponential_of_negative<T>(log_q)));
     for (int64_t i = 0; i < n_out; ++i) {  // p_i / (1 - p_j) <= 1, formed as one exponential
       if (i == j) continue;
@@ -355,7 +361,7 @@ static inline Vec<T> categorical_cross_entropy(const LastRows<T>& p, const Block
     if (of_sigmoid) d *= sigmoid_of<T>(-load(b.z + j * L));
     store(b.d + j * L, d);
   }
-  return below_top + total * logarithm<T>(s.sum);
+  return reported(p, below_top + total * logarithm<T>(s.sum));
 }
 
 // Of a block, the losses' sums over the outputs.

@@ -116,6 +116,7 @@ struct LastRows {
   LossKind loss;
   Activation output;   // identity, sigmoid or softmax
   T delta;             // huber
+  T ceiling;           // cross-entropies: the greatest loss of an output, of a row with categorical, that is reported
   const T* quantiles;  // quantile: n_out = n_targets * n_quantiles
   int64_t n_quantiles;
   const T* Z;  // row r of panel p at Z + p * z_panel + r * panel

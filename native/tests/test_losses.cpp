@@ -134,7 +134,8 @@ struct Result {
 // Rows of the case from `first` on, in panels with a gap of rows between them. Padding and gaps of Z hold NaN; what the
 // kernel has no business with must stay as it is.
 template <class T>
-Result<T> run(const Kernels<T>& kernels, const Rows<T>& one, int64_t first, int64_t n, bool with_gradient = true) {
+Result<T> run(const Kernels<T>& kernels, const Rows<T>& one, int64_t first, int64_t n, bool with_gradient = true,
+              T ceiling = std::numeric_limits<T>::infinity()) {
   constexpr int64_t gap = 3;
   const int64_t n_out = one.n_out, stride = (n + gap) * panel<T>, size = panels<T>(n_out) * stride;
   const auto at = [&](int64_t r, int64_t j) { return j / panel<T> * stride + r * panel<T> + j % panel<T>; };
@@ -155,6 +156,7 @@ Result<T> run(const Kernels<T>& kernels, const Rows<T>& one, int64_t first, int6
                 .loss = one.kind->kind,
                 .output = one.output,
                 .delta = static_cast<T>(one.kind->delta),
+                .ceiling = ceiling,
                 .quantiles = ps.data(),
                 .n_quantiles = one.kind->kind == LossKind::quantile ? 2 : 0,
                 .Z = Z.data(),
@@ -196,6 +198,30 @@ bool makes_sense(const Kind& kind, Activation output, int64_t n_out) {
 }
 
 }  // namespace
+
+// Of an output with binary cross-entropy, of a row with categorical; the gradient does not know of it.
+TEST_BOTH(losses_have_a_ceiling) {
+  for (const Kernels<T>* kernels : tables<T>())
+    for (const Kind& kind : kinds)
+      for (const Activation output : {Activation::identity, Activation::sigmoid, Activation::softmax}) {
+        const bool binary = kind.kind == LossKind::binary_cross_entropy;
+        if (!binary && kind.kind != LossKind::categorical_cross_entropy) continue;
+        const Rows<T> one = random_rows<T>(kind, output, 37, binary ? 1 : 5, 17);
+        if (!makes_sense(kind, output, one.n_out)) continue;
+        const Result<T> whole = run(*kernels, one, 0, one.n);
+        std::vector<T> sorted = whole.losses;
+        std::sort(sorted.begin(), sorted.end());
+        const T ceiling = sorted[sorted.size() / 2];
+        const Result<T> cut = run(*kernels, one, 0, one.n, true, ceiling);
+        bool right = same_bits(whole.dZ, cut.dZ) && sorted.front() < ceiling && ceiling < sorted.back();
+        for (std::size_t r = 0; r < whole.losses.size(); ++r)
+          right &= cut.losses[r] == std::min(whole.losses[r], ceiling);
+        CHECK(right, "%s, %s", kernels->instruction_set, one.text().c_str());
+        Rows<T> bad = one;
+        bad.Z[0] = nan_of<T>;
+        CHECK(std::isnan(run(*kernels, bad, 0, 1, true, ceiling).losses[0]), "%s", one.text().c_str());
+      }
+}
 
 TEST_BOTH(softmax_rows) {
   constexpr Real unit = std::numeric_limits<T>::epsilon();

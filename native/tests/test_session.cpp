@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
@@ -156,6 +157,52 @@ TEST_BOTH(session_by_hand) {
   }
 }
 
+// Penalties per row: of a row of weight 2, W^2 / 4 adds W / 2 / 2 to dW = 4; the slice has W^2 / 4 undivided.
+TEST_BOTH(penalties_by_hand) {
+  const std::vector<T> X = {2, 1}, Y = {1, 3}, weight = {2, 1}, start = {1, 0};
+  Plan plan = line(Rule::sgd);
+  plan.starts[0].l2 = 0.5;
+  plan.penalties_per_row = true;
+  for (const std::string& set : instruction_sets()) {
+    const With with(set);
+    Session<T> descent(plan, start.data(), {2, 1, X.data(), Y.data(), weight.data()}, 1);
+    const Slice slice = descent.run(std::vector<double>{0.125}, forever);
+    CHECK(parameters_of(descent, plan) == (std::vector<T>{T(0.46875), T(-0.25)}), "%s", set.c_str());
+    CHECK(slice.loss_sum[0] == 2 && slice.weight_sum[0] == 2 && slice.penalty_sum[0] == 0.25, "%g",
+          slice.penalty_sum[0]);
+    T dW[2];
+    const double loss = gradient<T>(plan, start.data(), {1, 1, X.data(), Y.data(), weight.data()}, 0, dW, 1);
+    CHECK(loss == 1.125 && dW[0] == T(4.25) && dW[1] == 2, "%g, %g", loss, double(dW[0]));
+  }
+}
+
+// Of more weights than are summed at a time, whoever sums them.
+TEST_BOTH(penalties_are_summed_up) {
+  const Problem<T> problem(70, 150, 3, true);
+  Plan plan;
+  plan.layers = {{150, 230, Activation::relu}, {230, 3, Activation::softmax}};
+  plan.loss = {LossKind::categorical_cross_entropy, 1, {}};
+  plan.rule = {Rule::sgd};
+  plan.batch_size = 64;
+  plan.starts = {{0, 1, 0, 0.25, 0.5}};
+  plan.penalties_per_row = true;
+  const std::vector<T> start = random_starts<T>(plan);
+  double expected = 0;
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    const bool bias = (i >= 150 * 230 && i < 151 * 230) || i >= start.size() - 3;
+    const auto w = static_cast<double>(start[i]);
+    if (!bias) expected += 0.25 * std::abs(w) + 0.25 * w * w;
+  }
+  std::vector<double> found;
+  for (const int threads : {1, 2, 3}) {
+    Session<T> descent(plan, start.data(), problem.data, threads);
+    found.push_back(descent.run(std::vector<double>{0.01}, forever).penalty_sum[0]);
+  }
+  const double error = std::abs(found[0] / expected - 1);
+  CHECK(error < (sizeof(T) == 4 ? 1e-6 : 1e-13), "%g", error);
+  CHECK(found[0] == found[1] && found[0] == found[2], "%.17g %.17g %.17g", found[0], found[1], found[2]);
+}
+
 TEST_BOTH(starts_together_equal_starts_alone) {
   const Problem<T> problem(30, 5, 3, true);
   std::vector<T> weights = randoms<T>(3 * 30, 0.5, 2, 25);  // each start's own; it learns nothing from some rows
@@ -229,6 +276,90 @@ TEST_BOTH(cut_run_goes_on_to_the_same_bits) {
             int(plan.rule.rule));
     }
   }
+}
+
+// Moments and all: a session that takes them over goes on as the one that gave them, its epochs and masks as well.
+TEST_BOTH(resumed_session_goes_on_to_the_same_bits) {
+  const Problem<T> problem(30, 5, 3, true);
+  for (const Plan& plan : plans()) {
+    const std::vector<double> all = rates(23);
+    const std::vector<T> start = random_starts<T>(plan);
+    const int n_moments = plan.rule.rule == Rule::adam ? 2 : plan.rule.rule == Rule::sgd ? 0 : 1;
+    std::vector<T> moments(std::size_t(n_moments) * start.size());
+    Session<T> whole(plan, start.data(), problem.data, 1), first(plan, start.data(), problem.data, 1);
+    whole.run(all, forever);
+    first.run(std::span(all).first(10), forever);
+    const int64_t step = first.read_state(moments);
+    CHECK(step == 10, "%ld", long(step));
+    Session<T> second(plan, parameters_of(first, plan).data(), problem.data, 1);
+    second.resume(step, moments);
+    second.run(std::span(all).subspan(10), forever);
+    CHECK(same_bits(parameters_of(whole, plan), parameters_of(second, plan)), "rule %d", int(plan.rule.rule));
+  }
+}
+
+// Rows in the order that was told, epoch after epoch, are those rows as they come: fewer than there are, or more.
+TEST_BOTH(visits_are_the_rows_told) {
+  const Problem<T> problem(30, 5, 3, true);
+  const std::vector<double> all = rates(12);
+  for (const int threads : {1, 3})
+    for (Plan plan : plans()) {
+      const std::vector<T> start = random_starts<T>(plan);
+      Session<T> told(plan, start.data(), problem.data, threads);
+      std::vector<T> theta = start, moments;
+      plan.shuffle = false;
+      int64_t step = 0;
+      for (const int64_t n : {30, 19, 41}) {
+        std::vector<int64_t> rows;
+        std::vector<T> X, Y, weight;
+        for (int64_t i = 0; i < n; ++i) {
+          const auto r = static_cast<std::size_t>(i * 7 % 30);
+          rows.push_back(int64_t(r));
+          X.insert(X.end(), &problem.X[r * 5], &problem.X[r * 5] + 5);
+          Y.insert(Y.end(), &problem.Y[r * 3], &problem.Y[r * 3] + 3);
+          weight.push_back(problem.weight[r]);
+        }
+        Session<T> plain(plan, theta.data(), {n, 3, X.data(), Y.data(), weight.data()}, 1);
+        if (step > 0) plain.resume(step, moments);
+        std::vector<int64_t> as_they_come(rows.size());
+        std::iota(as_they_come.begin(), as_they_come.end(), 0);
+        plain.visit(as_they_come);  // so that its epochs begin with its next step
+        told.visit(rows);
+        const Slice a = told.run(all, forever), b = plain.run(all, forever);
+        theta = parameters_of(plain, plan);
+        CHECK(same_bits(parameters_of(told, plan), theta) && same_steps(a, b), "%ld rows, rule %d", long(n),
+              int(plan.rule.rule));
+        const int n_moments = plan.rule.rule == Rule::adam ? 2 : plan.rule.rule == Rule::sgd ? 0 : 1;
+        moments.resize(std::size_t(n_moments) * start.size());
+        step = plain.read_state(moments);
+      }
+    }
+}
+
+TEST(sessions_refuse_what_makes_no_sense) {
+  const Problem<double> problem(2500, 5, 3, true);
+  Plan plan = plans().back();
+  plan.batch_size = 2500;
+  const std::vector<double> start = random_starts<double>(plan);
+  Session<double> descent(plan, start.data(), problem.data, 1);
+  std::vector<double> moments(2 * start.size());
+  const auto refuses = [](const auto& call) {
+    try {
+      call();
+    } catch (const std::invalid_argument&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(refuses([&] { descent.visit({}); }), "no rows");
+  CHECK(refuses([&] { descent.visit(std::vector<int64_t>{0, 2500}); }), "a row beyond the last");
+  CHECK(refuses([&] { descent.visit(std::vector<int64_t>{-1}); }), "a row before the first");
+  CHECK(refuses([&] { descent.resume(-1, moments); }), "a step before the first");
+  CHECK(refuses([&] { descent.resume(1, std::span(moments).first(7)); }), "a part of the moments");
+  CHECK(refuses([&] { descent.read_state(std::span(moments).first(7)); }), "too little room");
+  descent.run(std::vector<double>{0.01}, -1);
+  CHECK(refuses([&] { descent.visit(std::vector<int64_t>{0}); }), "a step under way");
+  CHECK(refuses([&] { descent.resume(0, moments); }), "a step under way");
 }
 
 // The kernels of a session are those that were in use when it began.

@@ -265,8 +265,16 @@ class Poisson(Loss):
 @final
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """Mean over the outputs of `-Y log(p) - (1 - Y) log(1 - p)`; Y lies between 0 and 1, one column a question."""
+    """Mean over the outputs of `-Y log(p) - (1 - Y) log(1 - p)`; Y lies between 0 and 1, one column a question.
 
+    Parameters
+    ----------
+    ceiling : float, optional
+        Greatest loss of an output that is reported, as where probabilities are clipped; the gradient does not know of
+        it.
+    """
+
+    ceiling: float | None = None
     name = "binary_cross_entropy"
     source = "Bishop 2006, Pattern Recognition and Machine Learning, equation 5.21"
 
@@ -276,11 +284,11 @@ class BinaryCrossEntropy(Loss):
     def value_and_gradient(self, Z: Array, A: Array, Y: Array, output: Activation) -> tuple[Array, Array]:
         n_out = A.shape[1]
         if output.name != "softmax":
-            value = Y * softplus(-Z) + (1 - Y) * softplus(Z)
+            value = _reported(Y * softplus(-Z) + (1 - Y) * softplus(Z), self.ceiling)
             return value.mean(axis=1), ((1 - Y) * sigmoid(Z) - Y * sigmoid(-Z)) / n_out
         log_p = log_softmax(Z)
         log_q = _log_all_but(Z, log_p)  # log(1 - p), shape (n, n_out)
-        value = -(Y * log_p + (1 - Y) * log_q)
+        value = _reported(-(Y * log_p + (1 - Y) * log_q), self.ceiling)
         # dp_j / dZ_i = p_i (1[i=j] - p_j); p_i / (1 - p_j) <= 1 for i != j, so each ratio is formed as one exponential
         k = Z.shape[1]
         ratio = np.exp(np.where(np.eye(k, dtype=bool), -np.inf, log_p[:, :, None] - log_q[:, None, :]))
@@ -301,9 +309,12 @@ class CategoricalCrossEntropy(Loss):
     ----------
     label_smoothing : float
         Share of each row of Y that is spread evenly over the classes; from 0 up to, not including, 1.
+    ceiling : float, optional
+        Greatest loss of a row that is reported, as where probabilities are clipped; the gradient does not know of it.
     """
 
     label_smoothing: float = 0.0
+    ceiling: float | None = None
     name = "categorical_cross_entropy"
     source = "Bishop 2006, equation 5.24; label smoothing: Szegedy et al. 2016"
 
@@ -324,8 +335,9 @@ class CategoricalCrossEntropy(Loss):
         total = Y.sum(axis=1, keepdims=True)
         if output.name == "sigmoid":  # p = A / sum A is the softmax of log A
             log_A = -softplus(-Z)
-            return -(Y * log_softmax(log_A)).sum(axis=1), (total * softmax(log_A) - Y) * sigmoid(-Z)
-        return -(Y * log_softmax(Z)).sum(axis=1), total * softmax(Z) - Y
+            value = _reported(-(Y * log_softmax(log_A)).sum(axis=1), self.ceiling)
+            return value, (total * softmax(log_A) - Y) * sigmoid(-Z)
+        return _reported(-(Y * log_softmax(Z)).sum(axis=1), self.ceiling), total * softmax(Z) - Y
 
 
 @final
@@ -407,7 +419,11 @@ LOSSES: dict[str, type[Loss]] = {
     )
 }
 
-_AUTO = {"identity": SquaredError, "sigmoid": BinaryCrossEntropy, "softmax": CategoricalCrossEntropy}
+_AUTO: dict[str, type[Loss]] = {
+    "identity": SquaredError,
+    "sigmoid": BinaryCrossEntropy,
+    "softmax": CategoricalCrossEntropy,
+}
 
 
 def as_loss(loss: Loss | str, output: str) -> Loss:
@@ -416,7 +432,7 @@ def as_loss(loss: Loss | str, output: str) -> Loss:
     Examples
     --------
     >>> as_loss("auto", output="softmax")
-    CategoricalCrossEntropy(label_smoothing=0.0)
+    CategoricalCrossEntropy(label_smoothing=0.0, ceiling=None)
     """
     if isinstance(loss, Loss):
         return loss
@@ -451,6 +467,10 @@ def _between_0_and_1(Y: Array, name: str) -> Array:
     if outside.any():
         raise DataError(f"y has {Y[outside][0]:g}; {name} takes targets between 0 and 1")
     return Y
+
+
+def _reported(value: Array, ceiling: float | None) -> Array:
+    return value if ceiling is None else np.minimum(value, value.dtype.type(ceiling))
 
 
 def _log_all_but(Z: Array, log_p: Array) -> Array:

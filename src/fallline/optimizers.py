@@ -16,6 +16,7 @@ array([0.8])
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -197,6 +198,9 @@ class Adam(StepRule):
     epsilon : float, default 1e-8
     weight_decay : float or sequence of float, default 0
         Above 0 this is AdamW.
+    epsilon_hat : bool, default False
+        Add epsilon to the root before that is corrected, which makes it weigh more in the first steps: the faster form
+        at the end of section 2 of the source, and scikit-learn's.
     """
 
     learning_rate: PerStart = 1e-3
@@ -204,6 +208,7 @@ class Adam(StepRule):
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: PerStart = 0.0
+    epsilon_hat: bool = False
     name = "adam"
     source = "Kingma & Ba 2015, algorithm 1"
 
@@ -212,6 +217,7 @@ class Adam(StepRule):
         _require(0 <= self.beta1 < 1, self, "beta1", "at least 0 and below 1")
         _require(0 <= self.beta2 < 1, self, "beta2", "at least 0 and below 1")
         _require(self.epsilon > 0, self, "epsilon", "positive")
+        _require(isinstance(self.epsilon_hat, bool), self, "epsilon_hat", "True or False")
 
     @property
     def n_moments(self) -> int:
@@ -225,7 +231,8 @@ class Adam(StepRule):
         v *= self.beta2
         v += (1 - self.beta2) * gradient * gradient
         m_hat, v_hat = m / (1 - self.beta1**step), v / (1 - self.beta2**step)
-        parameters -= learning_rate * m_hat / (np.sqrt(v_hat) + self.epsilon)
+        epsilon = self.epsilon / math.sqrt(1 - self.beta2**step) if self.epsilon_hat else self.epsilon
+        parameters -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
 
 
 def AdamW(

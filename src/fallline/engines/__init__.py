@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, State
 from fallline.errors import ParameterError, did_you_mean
 from fallline.params import PARAMS
 
-__all__ = ["ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "as_engine"]
+__all__ = ["ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "State", "as_engine"]
 
 ENGINES = ("native", "reference")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import _core
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, State
 from fallline.errors import ParameterError, PrecisionWarning
-from fallline.losses import LOSSES, Huber, Quantile
+from fallline.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Huber, Quantile
 from fallline.network import Shape, check_core, core_shape, predictor
 from fallline.optimizers import SGD, Adam, RMSprop, StepRule
 from fallline.threads import as_threads
@@ -31,18 +32,21 @@ def _rule(rule: StepRule) -> dict[str, Any]:
         name, numbers = "adam", (rule.beta1, rule.beta2, rule.epsilon)
     else:
         raise ParameterError(f"the native engine has no step rule {type(rule).__name__}; use engine='reference'")
-    return {"rule": name} | dict(zip(("beta1", "beta2", "epsilon"), numbers, strict=True))
+    hat = isinstance(rule, Adam) and rule.epsilon_hat
+    return {"rule": name, "epsilon_hat": hat} | dict(zip(("beta1", "beta2", "epsilon"), numbers, strict=True))
 
 
 def _plan(plan: Plan, starts: tuple[Start, ...]) -> _core.Plan:
     """The plan in the core's terms, for some of its starts."""
     if LOSSES.get(plan.loss.name) is not type(plan.loss):
         raise ParameterError(f"the native engine has no loss {type(plan.loss).__name__}; use engine='reference'")
+    ceiling = plan.loss.ceiling if isinstance(plan.loss, (BinaryCrossEntropy, CategoricalCrossEntropy)) else None
     return _core.Plan(
         **core_shape(plan.shape, plan.dropout, plan.rates),
         loss=plan.loss.name,
         delta=plan.loss.delta if isinstance(plan.loss, Huber) else 1.0,
         quantiles=list(plan.loss.quantiles) if isinstance(plan.loss, Quantile) else [],
+        ceiling=math.inf if ceiling is None else ceiling,
         **_rule(plan.optimizer),
         batch_size=plan.batch_size,
         shuffle=plan.shuffle,
@@ -50,6 +54,7 @@ def _plan(plan: Plan, starts: tuple[Start, ...]) -> _core.Plan:
         starts=[(start.number, start.learning_rate, start.weight_decay, start.l1, start.l2) for start in starts],
         clip_norm=plan.clip_norm,
         bf16=plan.bf16,
+        penalties_per_row=plan.penalties_per_row,
     )
 
 
@@ -58,6 +63,7 @@ class NativeSession(Session):
 
     def __init__(self, plan: Plan, parameters: Array, data: Data, threads: int) -> None:
         self._shape, self._dtype = parameters.shape, parameters.dtype
+        self._n_moments = plan.optimizer.n_moments
         session = _core.SessionFloat32 if parameters.dtype == np.float32 else _core.SessionFloat64
         self._session = session(
             _plan(plan, plan.starts), parameters, data.X, data.Y, np.atleast_2d(data.weight), threads
@@ -70,6 +76,7 @@ class NativeSession(Session):
             done.n_steps,
             np.asarray(done.loss_sum),
             np.asarray(done.weight_sum),
+            np.asarray(done.penalty_sum),
             np.asarray(done.gradient_norm),
             np.asarray(done.diverged_step),
         )
@@ -79,6 +86,19 @@ class NativeSession(Session):
         out = np.empty(self._shape, dtype=self._dtype) if out is None else out
         self._session.read_parameters(out)
         return out
+
+    def visit(self, rows: Array) -> None:
+        """Go through these rows; see `Session.visit`."""
+        self._session.visit(np.ascontiguousarray(rows, dtype=np.int64))
+
+    def state(self) -> State:
+        """What the rule remembers; see `Session.state`."""
+        moments = np.empty((self._n_moments, *self._shape), dtype=self._dtype)
+        return State(self._session.read_state(moments.reshape(-1)), moments)
+
+    def resume(self, state: State) -> None:
+        """Go on from there; see `Session.resume`."""
+        self._session.resume(state.step, np.ascontiguousarray(state.moments, dtype=self._dtype).reshape(-1))
 
 
 class NativeEngine(Engine):

@@ -69,6 +69,8 @@ class Plan:
         Whether the products of a session are of operands rounded to bf16; see `rounds`.
     rates : Rates
         Of the network's parts.
+    penalties_per_row : bool
+        Divide the penalties by the batch's weight, as scikit-learn does, and sum them up in the slice.
     """
 
     shape: Shape
@@ -82,6 +84,7 @@ class Plan:
     clip_norm: float = 0.0
     bf16: bool = False
     rates: Rates = EQUAL_RATES
+    penalties_per_row: bool = False
 
     def rounds(self, layer: Layer) -> bool:
         """Whether this layer's products are of operands rounded to bf16; few outputs are not worth it."""
@@ -156,6 +159,8 @@ class Slice:
         Sum over the steps of the batch's weight times its loss, penalties left out.
     weight_sum : array of shape (K,)
         Sum of those batches' weights; `loss_sum / weight_sum` is the mean loss.
+    penalty_sum : array of shape (K,)
+        Sum over the steps of the penalties, undivided; zeros unless the plan has penalties per row.
     gradient_norm : array of shape (K,)
         Norm of the gradient, penalties included, before clipping, in the last step of the last epoch that was
         completed; NaN before.
@@ -166,8 +171,24 @@ class Slice:
     n_steps: int
     loss_sum: Array
     weight_sum: Array
+    penalty_sum: Array
     gradient_norm: Array
     diverged_step: Array
+
+
+@dataclass(frozen=True)
+class State:
+    """What a step rule remembers of K descents, beside their parameters.
+
+    Attributes
+    ----------
+    step : int
+        Steps that were taken.
+    moments : array of shape (n_moments, K, P)
+    """
+
+    step: int
+    moments: Array
 
 
 class Session(ABC):
@@ -190,6 +211,23 @@ class Session(ABC):
     @abstractmethod
     def parameters(self, out: Array | None = None) -> Array:
         """A copy of the parameters, shape `(K, P)`, into `out` if it is given."""
+
+    @abstractmethod
+    def visit(self, rows: Array) -> None:
+        """From the next step on go through these rows of the data, in this order, epoch after epoch.
+
+        Parameters
+        ----------
+        rows : array of int64, any length but 0
+        """
+
+    @abstractmethod
+    def state(self) -> State:
+        """A copy of what the step rule remembers."""
+
+    @abstractmethod
+    def resume(self, state: State) -> None:
+        """Go on from there, as a session that took those steps would."""
 
 
 class Engine(ABC):

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import philox
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start
+from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, State
 from fallline.network import Shape, views
 from fallline.rates import EQUAL_RATES
 
@@ -91,12 +91,16 @@ def _times_in_bf16(A: Array, B: Array) -> Array:
     return np.asarray(nearest_bf16(A) @ nearest_bf16(B))
 
 
-def penalty(shape: Shape, start: Start, parameters: Array, gradient: Array) -> float:
-    """L1 and L2 penalty of all weights, `l1 * sum |W| + l2 / 2 * sum W^2`; its gradient is added to `gradient`."""
-    value = 0.0
-    for W, dW in zip(views(shape, parameters)[0], views(shape, gradient)[0], strict=True):
-        value += start.l1 * float(np.abs(W).sum()) + 0.5 * start.l2 * float((W * W).sum())
-        dW += start.l1 * np.sign(W) + start.l2 * W
+def penalty(plan: Plan, start: Start, parameters: Array, gradient: Array, weight_sum: float) -> float:
+    """L1 and L2 penalty of all weights, `l1 * sum |W| + l2 / 2 * sum W^2`; its gradient is added to `gradient`.
+
+    Where the plan has penalties per row, both are divided by the batch's weight.
+    """
+    share = 1 / weight_sum if plan.penalties_per_row and weight_sum else 1.0
+    l1, l2, value = start.l1 * share, start.l2 * share, 0.0
+    for W, dW in zip(views(plan.shape, parameters)[0], views(plan.shape, gradient)[0], strict=True):
+        value += l1 * float(np.abs(W).sum()) + 0.5 * l2 * float((W * W).sum())
+        dW += l1 * np.sign(W) + l2 * W
     return value
 
 
@@ -127,7 +131,7 @@ def dropout_masks(plan: Plan, X: Array, step: int, start: Start) -> list[Array] 
 def _shares(weight: Array) -> Array:
     """Each row's share of the batch's weight, shape (n,); zeros where the whole batch weighs nothing."""
     total = float(weight.sum(dtype=np.float64))
-    return weight / total if total > 0 else np.zeros_like(weight)
+    return weight / total if total else np.zeros_like(weight)
 
 
 def _last_sums(shape: Shape, parameters: Array, X: Array) -> Array:
@@ -151,29 +155,34 @@ class ReferenceSession(Session):
     def __init__(self, plan: Plan, parameters: Array, data: Data) -> None:
         self.plan, self.data = plan, data
         self.theta: Array = parameters.copy()  # (K, P)
-        self.state = [plan.optimizer.init_state(theta) for theta in self.theta]
+        self.state_of = [plan.optimizer.init_state(theta) for theta in self.theta]
         self.factors = rate_factors(plan, parameters.dtype)
-        self.step = 0
+        self.step = self.first_step = 0  # of all, and of the epochs
+        self.told: Array | None = None  # rows to visit
+        self.ordered = -1  # epoch whose order of the rows is at hand
         self.diverged = np.full(len(self.theta), -1)
         self.gradient_norm = np.full(len(self.theta), np.nan)
 
     def run(self, factors: Array, seconds: float) -> Slice:
         """Steps against the gradient; see `Session.run`."""
-        loss_sum, weight_sum, n_steps = np.zeros(len(self.theta)), np.zeros(len(self.theta)), 0
+        loss_sum, weight_sum, penalty_sum = np.zeros((3, len(self.theta)))
+        n_steps = 0
         deadline = time.perf_counter() + seconds
         for factor in factors:
             batch, ends_epoch = self._batch()
             for k in np.flatnonzero(self.diverged < 0).tolist():
-                loss = self._take_step(k, batch.of_start(k), float(factor), ends_epoch)
+                weight = float(batch.of_start(k).weight.sum(dtype=np.float64))
+                loss, penalties = self._take_step(k, batch.of_start(k), weight, float(factor), ends_epoch)
                 if self.diverged[k] < 0:
-                    weight = float(batch.of_start(k).weight.sum(dtype=np.float64))
                     loss_sum[k] += weight * loss
                     weight_sum[k] += weight
+                    if self.plan.penalties_per_row:
+                        penalty_sum[k] += weight * penalties
             self.step += 1
             n_steps += 1
             if time.perf_counter() > deadline:
                 break
-        return Slice(n_steps, loss_sum, weight_sum, self.gradient_norm.copy(), self.diverged.copy())
+        return Slice(n_steps, loss_sum, weight_sum, penalty_sum, self.gradient_norm.copy(), self.diverged.copy())
 
     def parameters(self, out: Array | None = None) -> Array:
         """A copy of the parameters, shape (K, P); see `Session.parameters`."""
@@ -181,19 +190,45 @@ class ReferenceSession(Session):
         np.copyto(out, self.theta)
         return out
 
+    def visit(self, rows: Array) -> None:
+        """Go through these rows; see `Session.visit`."""
+        self.told, self.first_step = np.array(rows), self.step
+
+    def state(self) -> State:
+        """What the rule remembers; see `Session.state`."""
+        by_start = np.empty((len(self.theta), self.plan.optimizer.n_moments, self.theta.shape[1]), self.theta.dtype)
+        for moments, state in zip(by_start, self.state_of, strict=True):
+            for moment, values in zip(moments, state, strict=True):
+                moment[...] = values
+        return State(self.step, np.ascontiguousarray(by_start.swapaxes(0, 1)))
+
+    def resume(self, state: State) -> None:
+        """Go on from there; see `Session.resume`."""
+        self.state_of = [[moment[k].copy() for moment in state.moments] for k in range(len(self.theta))]
+        self.step = state.step
+        self.first_step = 0 if self.told is None else state.step
+
     def _batch(self) -> tuple[Data, bool]:
         """The rows of this step, and whether they end the epoch."""
-        n, size = len(self.data.X), self.plan.batch_size
-        epoch, place = divmod(self.step, -(-n // size))
-        if place == 0 and self.plan.shuffle:
-            self.order = philox.row_order(n, self.plan.seed, epoch)
-        if not self.plan.shuffle:
+        n = len(self.data.X) if self.told is None else len(self.told)
+        size = self.plan.batch_size
+        epoch, place = divmod(self.step - self.first_step, -(-n // size))
+        if self.told is not None:
+            self.order = self.told
+        elif not self.plan.shuffle:
             self.order = np.arange(n)
+        elif self.ordered != epoch:
+            self.order, self.ordered = philox.row_order(n, self.plan.seed, epoch), epoch
         rows = self.order[place * size : (place + 1) * size]
         return self.data.rows(rows), (place + 1) * size >= n
 
-    def _take_step(self, k: int, batch: Data, factor: float, ends_epoch: bool) -> float:
-        """One step of start k; gives the batch's loss before it. Nothing moves where the loss is not finite."""
+    def _take_step(
+        self, k: int, batch: Data, weight_sum: float, factor: float, ends_epoch: bool
+    ) -> tuple[float, float]:
+        """One step of start k; gives the batch's loss and penalties before it.
+
+        Nothing moves where the loss is not finite.
+        """
         plan, start, theta = self.plan, self.plan.starts[k], self.theta[k]
         learning_rate = start.learning_rate * factor
         masks = dropout_masks(plan, batch.X, self.step, start)
@@ -201,10 +236,11 @@ class ReferenceSession(Session):
             loss, gradient = backpropagation(plan, theta, batch, masks)
         if not math.isfinite(loss):
             self.diverged[k] = self.step
-            return 0.0
+            return 0.0, 0.0
+        penalties = 0.0
         with _silent():
             if start.l1 or start.l2:
-                penalty(plan.shape, start, theta, gradient)
+                penalties = penalty(plan, start, theta, gradient, weight_sum)
             if ends_epoch or plan.clip_norm:
                 norm = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
                 if ends_epoch:
@@ -215,8 +251,8 @@ class ReferenceSession(Session):
                 for W in views(plan.shape, theta)[0]:
                     W *= 1 - learning_rate * start.weight_decay
             rates: Any = learning_rate if self.factors is None else learning_rate * self.factors
-            plan.optimizer.update(theta, gradient, self.state[k], rates, self.step + 1)
-        return loss
+            plan.optimizer.update(theta, gradient, self.state_of[k], rates, self.step + 1)
+        return loss, penalties
 
 
 class ReferenceEngine(Engine):
@@ -245,4 +281,5 @@ class ReferenceEngine(Engine):
         """Backpropagation over all rows; see `Engine.gradient`."""
         masks = dropout_masks(plan, data.X, step, plan.starts[0])
         loss, gradient = backpropagation(plan, parameters, data, masks)
-        return loss + penalty(plan.shape, plan.starts[0], parameters, gradient), gradient
+        weight_sum = float(data.weight.sum(dtype=np.float64))
+        return loss + penalty(plan, plan.starts[0], parameters, gradient, weight_sum), gradient
