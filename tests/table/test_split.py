@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fallline.errors import DataError, ParameterError
-from fallline.table import Table, split
+from fallline.table import Table, folds, last_rows, split
 
 UNHURRIED = settings(max_examples=100, deadline=None)
 FRACTIONS = st.floats(0.01, 0.99)
@@ -80,3 +80,28 @@ def test_too_few_rows(y, task):
 def test_importing_the_room_loads_neither_polars_nor_scikit_learn():
     code = "import sys, fallline.table; print({'polars', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("n_folds", [2, 5])
+def test_groups_stay_together(n_folds):
+    """As scikit-learn's GroupKFold has it: no group in two folds, and folds of nearly the same size."""
+    group = np.repeat(np.arange(12), [1, 9, 3, 3, 8, 2, 5, 5, 4, 6, 7, 7])
+    table = Table("t", np.zeros((60, 1), np.float32), np.arange(60) % 2, ("x",), "y")
+    fold = folds(table, n_folds, 0, "classification", group)
+    assert all(len(set(fold[group == g])) == 1 for g in range(12))
+    assert np.ptp(np.bincount(fold, minlength=n_folds)) <= 4
+    assert (folds(table, n_folds, 1, "classification", group) != fold).any()
+    train, held_back = split(table, 0.3, 0, "classification", group)
+    assert not set(group[train]) & set(group[held_back])
+    assert sorted([*train, *held_back]) == list(range(60))
+    assert 18 <= len(held_back) <= 27
+
+
+def test_the_last_rows():
+    table = Table("t", np.zeros((10, 1), np.float32), None, ("x",), None)
+    for fraction, n_held in ((0.01, 1), (0.25, 2), (0.999, 9)):
+        train, held_back = last_rows(table, fraction)
+        assert [*train, *held_back] == list(range(10))
+        assert len(held_back) == n_held
+    with pytest.raises(DataError, match="t: too few rows"):
+        last_rows(table.rows(np.array([0])), 0.5)

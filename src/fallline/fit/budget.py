@@ -10,6 +10,7 @@ from typing import Any
 
 from fallline.errors import ParameterError
 from fallline.listeners import Listener, Progress
+from fallline.run import Run
 
 TRIAL_SHARE, LONGEST_TRIAL = 0.03, 1.0  # of the time; seconds
 PLANNED_SHARE = 0.8  # of the time left; the rest is for measuring, the linear model and what was misjudged
@@ -74,7 +75,7 @@ class Budget:
         asked: Mapping[str, Any],
         settled: Mapping[str, Any],
         n_rows: int,
-        descend: Callable[[Listener], object],
+        descend: Callable[[Listener], Run],
     ) -> dict[str, Any]:
         """Choose starts and epochs, of what was not asked for, that fill the time.
 
@@ -99,13 +100,16 @@ class Budget:
         ------
         ParameterError
             The time is over already.
+        KeyboardInterrupt
+            Ctrl-C came before anything was learned.
         """
         if self.left < LEAST_SECONDS:
             raise ParameterError(
                 f"time_budget is {self.seconds:g} s, which reading and encoding {n_rows} rows takes already; give more"
             )
         trial = _Trial(min(LONGEST_TRIAL, TRIAL_SHARE * self.left))
-        descend(trial)
+        if descend(trial).stop_reason == "interrupted":
+            raise KeyboardInterrupt
         steps = settled["epochs"] * math.ceil(n_rows / min(settled["batch_size"], n_rows))
         enough = PLANNED_SHARE * self.left * trial.steps_per_second / steps
         starts, epochs = settled["starts"], settled["epochs"]

@@ -216,26 +216,7 @@ def fit(
         shares=shares,
         errors=judgement.errors,
     )
-    model.training.update(
-        recipe=recipe.name,
-        settings={name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
-        loss=losses.settings(job.passed_on["loss"]),
-        optimizer=optimizers.settings(job.passed_on["optimizer"]),
-        rates=asdict(job.passed_on["rates"]),
-        schedule=settled["schedule"],
-        table=table.name,
-        rows={"trained": len(rows.train_rows), "held_back": len(rows.held_back_rows), "folds": rows.n_folds},
-        starts=starts,
-        kept_epochs=[run.kept_epochs[k] for k in starts],
-        stop_reason=run.stop_reason,
-        scores=judgement.scores,
-        each=judgement.each,
-        beside=judgement.beside,
-        linear_share=judgement.linear_share,
-        held_back_chose=held_back_chose,
-        history=run.history.rows,
-        versions={"fallline": fallline.__version__, "numpy": np.__version__, "python": platform.python_version()},
-    )
+    model.training.update(_record(table, rows, recipe, settled, job, run, starts, judgement, held_back_chose))
     return Fit(
         model=model,
         run=run,
@@ -308,11 +289,7 @@ class _Job:
             "validation": validation,
             "metrics": measured,
             "keep": "best" if keeps_best else "last",
-            "monitor": f"-{monitor[0]}"
-            if monitor and measured
-            else "brier"
-            if "brier" in measured
-            else "validation_loss",
+            "monitor": _monitored(measured, monitor),
             "measure_every": 1 if settled["patience"] else max(1, settled["epochs"] // MOST_MEASUREMENTS),
         }
         return cls(encoder, networks, data, validation, keeps_best, passed_on)
@@ -350,6 +327,40 @@ _PASSED_ON = (
     "precision",
     "engine",
 )
+
+
+def _record(
+    table: Table,
+    rows: Rows,
+    recipe: Recipe,
+    settled: Mapping[str, Any],
+    job: _Job,
+    run: Run,
+    starts: list[int],
+    judgement: Judgement,
+    held_back_chose: bool,
+) -> dict[str, Any]:
+    """How the model came about, for its file."""
+    return {
+        "recipe": recipe.name,
+        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
+        "loss": losses.settings(job.passed_on["loss"]),
+        "optimizer": optimizers.settings(job.passed_on["optimizer"]),
+        "rates": asdict(job.passed_on["rates"]),
+        "schedule": settled["schedule"],
+        "table": table.name,
+        "rows": {"trained": len(rows.train_rows), "held_back": len(rows.held_back_rows), "folds": rows.n_folds},
+        "starts": starts,
+        "kept_epochs": [run.kept_epochs[k] for k in starts],
+        "stop_reason": run.stop_reason,
+        "scores": judgement.scores,
+        "each": judgement.each,
+        "beside": judgement.beside,
+        "linear_share": judgement.linear_share,
+        "held_back_chose": held_back_chose,
+        "history": run.history.rows,
+        "versions": {"fallline": fallline.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
 
 
 def _monitored(measured: Mapping[str, Metric], monitor: tuple[str, Score] | None) -> str:
