@@ -66,6 +66,15 @@ def beside(theirs: Callable[[], Any], ours: Callable[[], Any], rounds: int) -> s
     return f"{medians[0]:.2f} | {medians[1]:.2f} | {middle:.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) |"
 
 
+def check(theirs: Any, ours: Any, X: np.ndarray, y: np.ndarray) -> None:
+    """Fit both, and make sure that they came to the same loss and the same answers."""
+    for one in (theirs, ours):
+        one.fit(X, y)
+    tolerance = 1e-6 if X.dtype == np.float64 else 1e-2
+    np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=tolerance)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=tolerance)
+
+
 def main() -> None:
     """Time fits and predictions, and print a table."""
     parser = argparse.ArgumentParser("python -m benchmarks.drop_in", description=__doc__)
@@ -84,6 +93,7 @@ def main() -> None:
             for solver, epochs in EPOCHS.items():
                 settings = {"solver": solver, "max_iter": max(1, round(share * epochs)), "random_state": 0}
                 both = [cls(**settings) for cls in (sklearn.neural_network.MLPClassifier, MLPClassifier)]
+                check(*both, X, y)
                 times = beside(*(partial(one.fit, X, y) for one in both), rounds=asked.rounds)
                 print(f"| {name}: {solver}, {settings['max_iter']} epochs | {times}", flush=True)
             for n in (1, len(X)):
