@@ -97,14 +97,19 @@ def draw(path: Path, results: list[Result]) -> None:
     with mpl.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(8, 4.6), dpi=160)
         ax.axhline(1, color=HAIR, linewidth=1, zorder=0)
-        for model, (seconds, error) in points.items():
+        before = (0.0, 0.0)
+        for model, (seconds, error) in sorted(points.items(), key=lambda point: point[1]):
             ours = model == OURS
+            is_near = math.log(seconds / max(before[0], 1e-9)) < 0.4 and abs(error - before[1]) < 0.03
+            before = seconds, error
             ax.scatter(seconds, error, s=90 if ours else 55, color=ACCENT if ours else SOFT, zorder=2)
             ax.annotate(
-                model.replace("_", " "), (seconds, error), xytext=(8, 5), textcoords="offset points",
+                model.replace("_", " "), (seconds, error), xytext=(8, -14 if is_near else 5), textcoords="offset points",
                 color=ACCENT if ours else INK, weight="bold" if ours else "normal",
             )  # fmt: skip
         ax.set_xscale("log")
+        for axis in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
+            axis(mpl.ticker.LogFormatter(minor_thresholds=(2, 0.5)))
         ax.set_xlabel(f"seconds to train on all {len(best)} tables")
         ax.set_ylabel("error, over that of the best tree")
         ax.set_title("Error against time, defaults", weight="bold", color=INK)

@@ -61,7 +61,7 @@ class Recipe:
         >>> from fallline.params import check
         >>> settled = RECIPES["table"].settle(check(), "regression", n_rows=1000)
         >>> settled["starts"], settled["epochs"], settled["learning_rate"], settled["activation"]
-        (8, 94, 0.08, 'silu')
+        (12, 125, 0.08, 'silu')
         """
         chosen = self.choose(settings, task, n_rows)
         return {name: chosen.get(name, value) if value == "auto" else value for name, value in settings.items()}
@@ -95,10 +95,10 @@ def _picture(settings: Mapping[str, Any], task: str, n_rows: int) -> Settings:
 
 
 def _table(settings: Mapping[str, Any], task: str, n_rows: int) -> Settings:
-    """Choose 24 epochs, but 1500 steps at least; of many rows fewer and larger networks, which the rows can feed."""
+    """Choose 32 epochs, but 2000 steps at least; of many rows fewer and larger networks, which the rows can feed."""
     rule = as_rule(settings["optimizer"])
     many, regression = n_rows >= MANY_ROWS, task == "regression"
-    starts = (2 if many else 8) if settings["starts"] == "auto" else settings["starts"]
+    starts = (2 if many else 12) if settings["starts"] == "auto" else settings["starts"]
     batch_size = min(512 if many else 64, n_rows) if settings["batch_size"] == "auto" else settings["batch_size"]
     rate = (0.08 if regression else 0.04) * (0.5 if many else 1)
     smooth = not regression and not many and settings["loss"] in ("auto", "categorical_cross_entropy")
@@ -107,7 +107,7 @@ def _table(settings: Mapping[str, Any], task: str, n_rows: int) -> Settings:
         "hidden": (256, 256, 256) if many else (128, 128),
         "activation": "silu" if regression else "relu",
         "batch_size": batch_size,
-        "epochs": max(24, math.ceil(1500 / math.ceil(n_rows / batch_size))),
+        "epochs": max(24 if many else 32, math.ceil(2000 / math.ceil(n_rows / batch_size))),
         "learning_rate": rate if isinstance(rule, Adam) else rule.learning_rate,
         "weight_decay": 0.02 if settings["optimizer"] == "adamw" else rule.weight_decay,
         "starts": starts,
