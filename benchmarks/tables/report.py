@@ -104,7 +104,8 @@ def draw(path: Path, results: list[Result]) -> None:
             before = seconds, error
             ax.scatter(seconds, error, s=90 if ours else 55, color=ACCENT if ours else SOFT, zorder=2)
             ax.annotate(
-                model.replace("_", " "), (seconds, error), xytext=(8, -14 if is_near else 5), textcoords="offset points",
+                model.replace("_", " "), (seconds, error), xytext=(8, -14 if is_near else 5),
+                textcoords="offset points",
                 color=ACCENT if ours else INK, weight="bold" if ours else "normal",
             )  # fmt: skip
         ax.set_xscale("log")

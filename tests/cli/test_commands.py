@@ -143,7 +143,7 @@ def test_a_file_of_rows_to_measure_on(run, houses, tmp_path):
     assert (summary["rows_trained"], summary["rows_held_back"]) == (60, 10)
     measured = json.loads(run("evaluate", "model.fallline", "new.csv", "--json").out)
     for name, value in summary["scores"].items():
-        assert measured["scores"][name]["value"] == pytest.approx(value, rel=1e-5)
+        assert measured["scores"][name]["value"] == pytest.approx(value, rel=1e-4)
 
 
 def test_nothing_held_back(run):

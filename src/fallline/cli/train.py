@@ -124,7 +124,7 @@ def train(
     fitted = fit(table, settings, () if quiet else (ProgressBar(),), validation_table, groups=groups)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
-    written = fitted.run.kept_steps[fitted.start] > 0
+    written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
     if written:
         fitted.model.save(out)
     if history is not None:

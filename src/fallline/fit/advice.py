@@ -10,7 +10,7 @@ from fallline.fit.training import Fit
 from fallline.table import Table
 
 FEW_ROWS = 300
-LATE, EARLY = 0.95, 0.15  # of the epochs
+LATE, EARLY = 0.95, 0.1  # of the epochs
 DISAGREE = 0.15  # of the mean error
 SKEWED = 2.0  # standard deviations of the third power
 TOO_GOOD = 0.9995

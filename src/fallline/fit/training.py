@@ -189,7 +189,8 @@ def fit(
     if settled["patience"]:
         callbacks = [*callbacks, EarlyStopping(settled["patience"])]
     run = job.descend(callbacks)
-    sound = [int(k) for k in np.flatnonzero(np.isfinite(run.losses))] or [run.best_start]
+    learned = np.isfinite(run.losses) & (np.array(run.kept_steps) > 0)
+    sound = [int(k) for k in np.flatnonzero(learned)] or [run.best_start]
     starts = sound if settled["combine"] == "average" else [run.best_start]
     early = run.stop_reason in ("interrupted", "diverged")
     one_of_several = len(run.networks) > 1 and settled["combine"] == "best"
