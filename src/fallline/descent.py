@@ -72,7 +72,8 @@ def descend(
     y : array of shape (n,) or (n, n_targets)
         Targets; classes as whole numbers where the network has several outputs.
     loss : Loss or str, default "auto"
-        See `fallline.losses`; "auto" follows the output: squared error for identity, cross-entropy otherwise.
+        See `fallline.losses`; "auto" follows the output: squared error for identity, cross-entropy otherwise. Of an
+        `OwnLoss` the gradient is compared with finite differences first; only the reference engine takes it.
     optimizer : StepRule or str, default "adam"
         See `fallline.optimizers`. Its learning rate and weight decay may be sequences, one number for each start.
     schedule : Schedule or str, default "constant"
