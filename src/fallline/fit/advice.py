@@ -63,8 +63,8 @@ def _time(fit: Fit, table: Table) -> str:
 
 
 def _epochs(fit: Fit, table: Table) -> str:
-    if not fit.scores or not len(fit.run.history) or fit.run.stop_reason != "finished":
-        return ""
+    if not fit.held_back_chose or not len(fit.run.history) or fit.run.stop_reason != "finished":
+        return ""  # kept at the last epoch, whatever the rows held back say
     n_epochs = int(fit.run.history["epoch"].max())
     kept = float(np.median([fit.run.kept_epochs[k] for k in fit.starts])) / n_epochs
     if kept >= LATE and n_epochs >= 20 and _schedule_matters(fit):
