@@ -149,6 +149,11 @@ bool predict(const Shape& shape, const T* parameters, const T* X, int64_t n, T* 
 template <class T>
 double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data, int threads);
 
+// Mean losses as above at origin + a[i] u + b[j] v, all of them blocks of parameters: losses (a.size(), b.size()).
+template <class T>
+void loss_surface(const Plan& plan, const T* origin, const T* u, const T* v, std::span<const double> a,
+                  std::span<const double> b, const Data<T>& data, double* losses, int threads);
+
 // Loss, penalties included, and gradient (P,), all rows in one batch; penalties are those of the plan's first start,
 // dropout masks those of the step and that start.
 template <class T>

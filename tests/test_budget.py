@@ -16,7 +16,7 @@ AUTO = {"starts": "auto", "epochs": "auto"}
 
 
 def progress(step, seconds):
-    return Progress(step, 100, 0, 1, np.zeros(8), seconds)
+    return Progress(step, 100, 0, 1, np.zeros(8), seconds, lambda: np.zeros((8, 1)))
 
 
 def chosen(enough, asked=AUTO, stop_reason="stopped"):

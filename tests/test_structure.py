@@ -22,7 +22,7 @@ ORDER = [
     ["files"],
     ["table"],
     ["recipes"],
-    ["descent", "minimization", "backpropagation"],
+    ["descent", "minimization", "backpropagation", "surfaces", "matching"],
     ["starts", "run"],
     ["listeners"],
     ["engines"],

@@ -194,6 +194,21 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
       "plan"_a, "parameters"_a.noconvert(), "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(), "threads"_a);
 
   m.def(
+      "loss_surface",
+      [](const Plan& plan, In<T, Row> origin, In<T, Row> u, In<T, Row> v, In<double, Row> a, In<double, Row> b,
+         In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, Out<double, Matrix> out, int threads) {
+        for (const In<T, Row>& block : {origin, u, v}) check_parameters(plan, block, 0);
+        check_threads(threads);
+        require(out.shape(0) == a.shape(0) && out.shape(1) == b.shape(0), "out must have shape (n_a, n_b)");
+        const Data<T> data = checked<T>(plan, X, Y, weight.data(), weight.shape(0));
+        const nb::gil_scoped_release released;
+        fallline::loss_surface<T>(plan, origin.data(), u.data(), v.data(), {a.data(), a.shape(0)},
+                                  {b.data(), b.shape(0)}, data, out.data(), threads);
+      },
+      "plan"_a, "origin"_a.noconvert(), "u"_a.noconvert(), "v"_a.noconvert(), "a"_a.noconvert(), "b"_a.noconvert(),
+      "X"_a.noconvert(), "Y"_a.noconvert(), "weight"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
+
+  m.def(
       "gradient",
       [](const Plan& plan, In<T, Row> parameters, In<T, Matrix> X, In<T, Matrix> Y, In<T, Row> weight, int64_t step,
          Out<T, Row> out, int threads) {

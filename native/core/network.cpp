@@ -124,36 +124,61 @@ void Network<T>::draw_mask(std::size_t l, int64_t first, int64_t n, const Dropou
 template <class T>
 void Network<T>::forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key,
                          int64_t of_batch) {
-  T* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
   if (inputs_) inputs_->forward(parameters, first, n, X_);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
+    forward_layer(l, parameters, first, n, thread, activation(l));
     const Values& values = values_[l];
-    const Packed& at = layout_[l];
-    const bool in_loss = l + 1 == layers_.size() && use_ != Use::predict;  // the loss looks at Z
-    products(l).forward(
-        {.n = n,
-         .n_in = layer.n_in,
-         .n_out = layer.n_out,
-         .A_prev = Panels<const T>(input(l)).from_row(first),
-         .W = {parameters + at.W, at.stride},
-         .b = parameters + at.b,
-         .Z = values.Z.from_row(first),
-         .A = values.A.from_row(first),
-         .activate = in_loss || layer.activation == Activation::softmax || layer.activation == Activation::identity
-                         ? nullptr
-                         : kernels_.activate[static_cast<int>(layer.activation)],
-         .scratch = scratch});
-    if (layer.activation == Activation::softmax && !in_loss)
-      kernels_.softmax(n, layer.n_out, values.Z.from_row(first).at, values.A.from_row(first).at, stride_, scratch);
     if (values.mask.at) {
       draw_mask(l, first, n, key, of_batch);
       const Panels<T> A = values.A.from_row(first), mask = values.mask.from_row(first);
       const Panels<T> dropped = values.dropped.from_row(first);
-      for (int64_t p = 0; p < panels<T>(layer.n_out); ++p)
+      for (int64_t p = 0; p < panels<T>(layers_[l].n_out); ++p)
         kernels_.multiply(n * panel<T>, A.at + p * stride_, mask.at + p * stride_, dropped.at + p * stride_);
     }
   }
+}
+
+template <class T>
+void Network<T>::forward_to_first_Z(const T* parameters, int64_t first, int64_t n, int thread) {
+  forward_layer(0, parameters, first, n, thread, nullptr);
+}
+
+template <class T>
+void Network<T>::forward_from_first_Z(const T* parameters, int64_t first, int64_t n, int thread) {
+  const Panels<T> Z = values_[0].Z.from_row(first), A = values_[0].A.from_row(first);
+  if (const Activate<T> activate = activation(0))
+    for (int64_t p = 0; p < panels<T>(layers_[0].n_out); ++p)
+      activate(n * panel<T>, Z.at + p * stride_, A.at + p * stride_);
+  for (std::size_t l = 1; l < layers_.size(); ++l) forward_layer(l, parameters, first, n, thread, activation(l));
+}
+
+template <class T>
+Activate<T> Network<T>::activation(std::size_t l) const {
+  const Activation f = layers_[l].activation;
+  const bool in_loss = l + 1 == layers_.size() && use_ != Use::predict;  // the loss looks at Z
+  return in_loss || f == Activation::softmax || f == Activation::identity ? nullptr
+                                                                          : kernels_.activate[static_cast<int>(f)];
+}
+
+template <class T>
+void Network<T>::forward_layer(std::size_t l, const T* parameters, int64_t first, int64_t n, int thread,
+                               Activate<T> activate) {
+  const Layer& layer = layers_[l];
+  const Packed& at = layout_[l];
+  const Panels<T> Z = values_[l].Z.from_row(first), A = values_[l].A.from_row(first);
+  T* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
+  products(l).forward({.n = n,
+                       .n_in = layer.n_in,
+                       .n_out = layer.n_out,
+                       .A_prev = input(l).from_row(first),
+                       .W = {parameters + at.W, at.stride},
+                       .b = parameters + at.b,
+                       .Z = Z,
+                       .A = A,
+                       .activate = activate,
+                       .scratch = scratch});
+  if (layer.activation == Activation::softmax && use_ == Use::predict)
+    kernels_.softmax(n, layer.n_out, Z.at, A.at, stride_, scratch);
 }
 
 template <class T>

@@ -66,6 +66,10 @@ class Network {
   // Those rows forward. Dropout masks are drawn for rows `of_batch`, `of_batch` + 1, ... of the batch.
   void forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key = {},
                int64_t of_batch = 0);
+  // The same in two halves, for many networks that differ in a plane: Z of the first layer, and what follows from it.
+  Panels<T> first_Z() const { return values_.front().Z; }
+  void forward_to_first_Z(const T* parameters, int64_t first, int64_t n, int thread);
+  void forward_from_first_Z(const T* parameters, int64_t first, int64_t n, int thread);
   // Their losses, and dZ of the last layer where this trains.
   void loss(int64_t first, int64_t n, int thread);
   // dZ of the layers before, and dX for the inputs.
@@ -90,7 +94,9 @@ class Network {
     Panels<T> Z, A, dZ, mask, dropped;  // (capacity, n_out); at is null where there is none
   };
   Panels<T> room(int64_t columns);
-  Panels<const T> input(std::size_t l) const;  // what layer l takes
+  Panels<const T> input(std::size_t l) const;   // what layer l takes
+  Activate<T> activation(std::size_t l) const;  // elementwise, where the loss does not see to it
+  void forward_layer(std::size_t l, const T* parameters, int64_t first, int64_t n, int thread, Activate<T> activate);
   void draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch);
   const Products<T>& products(std::size_t l) const;
   Gradient<T> gradient_call(std::size_t l, int64_t n, int part, int parts, T* gradient);

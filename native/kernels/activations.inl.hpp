@@ -133,3 +133,9 @@ template <class T>
 static void multiply(int64_t n, const T* A, const T* B, T* C) {
   for (int64_t i = 0; i < n; i += lanes<T>) store(C + i, load(A + i) * load(B + i));
 }
+
+// C = O + a U + b V, number by number: a point of the plane through O along U and V.
+template <class T>
+static void plane_point(int64_t n, const T* O, const T* U, const T* V, T a, T b, T* C) {
+  for (int64_t i = 0; i < n; i += lanes<T>) store(C + i, load(O + i) + a * load(U + i) + b * load(V + i));
+}

@@ -44,6 +44,7 @@ constexpr Kernels<T> table() {
                  derive<T, Elu>, derive<T, Selu>, derive<T, Gelu>, derive<T, Silu>, derive<T, Mish>,
                  derive<T, Softplus>},
       .multiply = multiply<T>,
+      .plane_point = plane_point<T>,
       .loss = loss<T>,
       .softmax = softmax<T>,
       .penalize = penalize<T>,

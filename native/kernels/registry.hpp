@@ -177,6 +177,8 @@ struct Kernels {
   Activate<T> activate[n_activations];
   Derive<T> derive[n_activations];
   void (*multiply)(int64_t n, const T* A, const T* B, T* C);
+  // C = O + a U + b V; C may be one of them
+  void (*plane_point)(int64_t n, const T* O, const T* U, const T* V, T a, T b, T* C);
   void (*loss)(const LastRows<T>&);
   // A = softmax(Z), both in panels as in LastRows; A may be Z, its padding becomes zero
   void (*softmax)(int64_t n, int64_t n_out, const T* Z, T* A, int64_t z_panel, T* scratch);

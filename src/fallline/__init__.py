@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     )
     from fallline.estimators import NetworkClassifier, NetworkRegressor
     from fallline.inputs import Inputs
-    from fallline.listeners import EarlyStopping, History, Listener
+    from fallline.listeners import EarlyStopping, History, Listener, Recorder
+    from fallline.matching import match_neurons
     from fallline.minimization import LineSearch, minimize
     from fallline.model import Model, load
     from fallline.network import Network
     from fallline.optimizers import SGD, Adam, AdamW, RMSprop
     from fallline.rates import Rates
     from fallline.run import Run
+    from fallline.surfaces import Plane, barrier, loss_surface
 
 __version__ = "0.1.0"
 
@@ -50,14 +52,19 @@ _HOME = {
     "NetworkClassifier": "estimators",
     "NetworkRegressor": "estimators",
     "ParameterError": "errors",
+    "Plane": "surfaces",
     "PrecisionWarning": "errors",
     "RMSprop": "optimizers",
     "Rates": "rates",
+    "Recorder": "listeners",
     "Run": "run",
     "SGD": "optimizers",
+    "barrier": "surfaces",
     "descend": "descent",
     "gradient": "backpropagation",
     "load": "model",
+    "loss_surface": "surfaces",
+    "match_neurons": "matching",
     "minimize": "minimization",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fallline.engines import Data, Engine, Plan, Session, Slice, as_engine
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.interrupt import ctrl_c
-from fallline.listeners import Epoch, History, Listener, Progress
+from fallline.listeners import Epoch, History, Listener, Progress, Recorder
 from fallline.listeners.listener import as_listeners, heard, is_better
 from fallline.losses import Loss, OwnLoss, as_loss
 from fallline.metrics import LARGER_IS_BETTER, Metric, as_metrics, measure
@@ -24,12 +24,11 @@ from fallline.optimizers import PerStart, StepRule, as_rule
 from fallline.params import PARAMS
 from fallline.rates import EQUAL_RATES, Rates
 from fallline.run import Run, Snapshot
-from fallline.schedules import Schedule, as_schedule
+from fallline.schedules import Factors, Schedule, as_schedule
 from fallline.starts import as_starts
 
 Array = npt.NDArray[Any]
 
-FACTORS_AHEAD = 1024  # steps for which the schedule is asked at a time, at least
 SLICE_SECONDS = 0.05  # how long an engine runs before the loop looks up: listeners, Ctrl-C
 
 
@@ -269,18 +268,19 @@ class _Descent:
         callbacks: Sequence[Listener],
         engine: Engine,
     ) -> None:
-        self.plan, self.networks, self.data, self.schedule = plan, networks, data, schedule
+        self.plan, self.networks, self.data = plan, networks, data
         self.epochs, self.validation, self.metrics, self.keep = epochs, validation, metrics, keep
         self.monitor, self.measure_every = monitor, measure_every
         self.engine = engine
         self.numbers = np.arange(len(networks))  # of the starts
         self.learning_rates = np.array([start.learning_rate for start in plan.starts])
-        self.ahead, self.ahead_from = np.empty(0), 0  # the schedule's factors of the steps from some step on
         self.parts = {id(rows): _parts(rows, len(networks[0].parameters)) for rows in validation or ()}
         self.history = History()
+        self.callbacks = callbacks
         self.heard = heard([self.history, *callbacks])
         self.steps_per_epoch = math.ceil(len(data.X) / plan.batch_size)
         self.n_steps = epochs * self.steps_per_epoch
+        self.factors = Factors(schedule, self.n_steps)
         self.began = time.perf_counter()
         self.interrupted = threading.Event()
         self.diverged = np.full(len(networks), -1)  # the step, as in Slice
@@ -295,7 +295,7 @@ class _Descent:
         reason = "failed"
         try:
             with ctrl_c() as self.interrupted:
-                self._tell("on_begin", self._progress(0, np.full(len(self.networks), np.nan)))
+                self._tell("on_begin", self._progress(0, np.full(len(self.networks), np.nan), session))
                 for epoch in range(1, self.epochs + 1):
                     reason = self._epoch(session, epoch)
                     if reason != "finished":
@@ -310,10 +310,10 @@ class _Descent:
     def _epoch(self, session: Session, epoch: int) -> str:
         """Steps to the end of an epoch, then its rows; "finished", or why the descent must end."""
         step, end = (epoch - 1) * self.steps_per_epoch, epoch * self.steps_per_epoch
-        factors = self._factors(step, end)
+        factors = self.factors.of_steps(step, end)
         loss_sum, weight_sum, stop = np.zeros(len(self.networks)), np.zeros(len(self.networks)), False
         while step < end:
-            done = session.run(factors[step - end :], SLICE_SECONDS)
+            done = session.run(factors[step - end :][: self._slice_steps(step)], SLICE_SECONDS)
             step += done.n_steps
             loss_sum += done.loss_sum
             weight_sum += done.weight_sum
@@ -326,7 +326,7 @@ class _Descent:
             if not n_good:
                 return "diverged"
             if self.heard["on_progress"]:
-                stop |= self._tell("on_progress", self._progress(step, loss))
+                stop |= self._tell("on_progress", self._progress(step, loss, session))
             if (stop or self.interrupted.is_set()) and step < end:
                 parameters = session.parameters(self.current)
                 self.current = self.latest.exchange(self._healthy(parameters, step), parameters, step, loss)
@@ -354,7 +354,7 @@ class _Descent:
         self.current = self.latest.exchange(good, parameters, step, monitored)
         if not np.count_nonzero(good):
             return "diverged"
-        progress = self._progress(step, loss)
+        progress = self._progress(step, loss, session)
         columns = {
             "epoch": epoch,
             "step": step,
@@ -365,7 +365,7 @@ class _Descent:
             "gradient_norm": done.gradient_norm,
             "seconds": progress.seconds,
         }
-        stop = self._tell("on_epoch", Epoch(progress, columns, monitored, session.parameters))
+        stop = self._tell("on_epoch", Epoch(progress, columns, monitored))
         if self.interrupted.is_set():
             return "interrupted"
         return "stopped" if stop else "finished"
@@ -409,21 +409,6 @@ class _Descent:
                 scores |= {name: measure(metric, A, rows.Y, rows.weight) for name, metric in self.metrics.items()}
         return scores
 
-    def _factors(self, first: int, end: int) -> Array:
-        """Factors of the learning rates in the steps from `first` up to `end`, shape `(end - first,)`."""
-        if end > self.ahead_from + len(self.ahead):  # many short epochs are seen to at once
-            last = max(end, min(self.n_steps, first + FACTORS_AHEAD))
-            self.ahead, self.ahead_from = self._all_factors(first, last), first
-        return self.ahead[first - self.ahead_from : end - self.ahead_from]
-
-    def _all_factors(self, first: int, end: int) -> Array:
-        t = np.arange(first, end, dtype=np.float64) / self.n_steps
-        factors = np.asarray(self.schedule.factor(t), dtype=np.float64)
-        if factors.shape != t.shape or not (np.isfinite(factors) & (factors >= 0)).all():
-            kind = type(self.schedule).__name__
-            raise ParameterError(f"the schedule {kind} must give a finite number, 0 or more, for each moment")
-        return factors
-
     def _kept(self, reason: str) -> Run:
         """The run, at the parameters that are kept."""
         kept, validated = self.latest, self.validation is not None
@@ -444,6 +429,10 @@ class _Descent:
             kept_steps=[int(step) for step in kept.step],
             kept_epochs=[int(step) // self.steps_per_epoch for step in kept.step],
             losses=kept.loss,
+            plan=self.plan,
+            data=self.data,
+            validation=self.validation,
+            recorder=next((listener for listener in self.callbacks if isinstance(listener, Recorder)), None),
         )
 
     def _lowest(self, k: int) -> tuple[Array, int, float]:
@@ -483,8 +472,14 @@ class _Descent:
             "interrupted": f"interrupted after {n_epochs}; the best parameters so far were kept{where}",
         }[reason]
 
-    def _progress(self, step: int, loss: Array) -> Progress:
-        return Progress(step, self.n_steps, step // self.steps_per_epoch, self.epochs, loss, self._seconds())
+    def _slice_steps(self, step: int) -> int | None:
+        """How many steps a slice may have for the listeners' sake; None: as many as there are."""
+        every = [listener.every for listener in self.callbacks if listener.every]
+        return min((n - step % n for n in every), default=None)
+
+    def _progress(self, step: int, loss: Array, session: Session) -> Progress:
+        epoch = step // self.steps_per_epoch
+        return Progress(step, self.n_steps, epoch, self.epochs, loss, self._seconds(), session.parameters)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.began

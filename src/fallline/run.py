@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fallline.listeners import History
+from fallline.engines import Data, Plan
+from fallline.listeners import History, Recorder
 from fallline.network import Network
 
 Array = npt.NDArray[Any]
@@ -37,6 +38,14 @@ class Run:
     losses : array of shape (K,)
         Loss of each start at its kept parameters: on the validation rows (or what the descent monitored there), or,
         without any, the training loss of an epoch next to them. NaN where it was not measured.
+    plan : Plan
+        What the engine was told.
+    data : Data
+        The rows trained on.
+    validation : list of Data or None
+        For each start the rows that it was measured on.
+    recorder : Recorder or None
+        The first recorder among the callbacks, with the path that was taken.
     """
 
     networks: list[Network]
@@ -47,6 +56,10 @@ class Run:
     kept_steps: list[int]
     kept_epochs: list[int]
     losses: Array
+    plan: Plan
+    data: Data
+    validation: list[Data] | None
+    recorder: Recorder | None
 
     @property
     def network(self) -> Network:

@@ -212,3 +212,31 @@ def as_schedule(schedule: Schedule | str) -> Schedule:
 def _require(condition: bool, what: str, value: object, allowed: str) -> None:
     if not condition:
         raise ParameterError(f"{what} is {value!r}; it must be {allowed}")
+
+
+class Factors:
+    """The factors of a descent's steps; the schedule is asked for many steps at once, since epochs may be short.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    n_steps : int
+        Of the whole descent.
+    """
+
+    AHEAD = 1024  # steps, at least
+
+    def __init__(self, schedule: Schedule, n_steps: int) -> None:
+        self._schedule, self._n_steps = schedule, n_steps
+        self._ahead, self._first = np.empty(0), 0  # factors from some step on
+
+    def of_steps(self, first: int, end: int) -> Array:
+        """Those from step `first` up to `end`, shape (end - first,); ParameterError where one is below 0 or none."""
+        if end > self._first + len(self._ahead):
+            t = np.arange(first, max(end, min(self._n_steps, first + self.AHEAD)), dtype=np.float64) / self._n_steps
+            factors = np.asarray(self._schedule.factor(t), dtype=np.float64)
+            if factors.shape != t.shape or not (np.isfinite(factors) & (factors >= 0)).all():
+                kind = type(self._schedule).__name__
+                raise ParameterError(f"the schedule {kind} must give a finite number, 0 or more, for each moment")
+            self._ahead, self._first = factors, first
+        return self._ahead[first - self._first : end - self._first]

@@ -147,6 +147,12 @@ class NativeEngine(Engine):
         """Forward to the loss; see `Engine.loss`."""
         return float(_core.mean_loss(self._of_one_start(plan), parameters, data.X, data.Y, data.weight, self.threads))
 
+    def surface(self, plan: Plan, plane: tuple[Array, Array, Array], a: Array, b: Array, data: Data) -> Array:
+        """The first layer's Z is affine in a and b, and so computed once; see `Engine.surface`."""
+        losses, known = np.empty((len(a), len(b))), self._of_one_start(plan)
+        _core.loss_surface(known, *plane, a, b, data.X, data.Y, data.weight, losses, self.threads)
+        return losses
+
     def gradient(self, plan: Plan, parameters: Array, data: Data, step: int = 0) -> tuple[float, Array]:
         """Backpropagation over all rows; see `Engine.gradient`."""
         out = np.empty_like(parameters)

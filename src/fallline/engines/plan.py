@@ -248,6 +248,13 @@ class Engine(ABC):
         """Weighted mean loss, without penalties and dropout, of parameters of shape `(P,)`."""
 
     @abstractmethod
+    def surface(self, plan: Plan, plane: tuple[Array, Array, Array], a: Array, b: Array, data: Data) -> Array:
+        """Losses as from `loss` at `origin + a[i] u + b[j] v`, of shape `(len(a), len(b))`.
+
+        `plane` has origin, u and v, each of shape `(P,)` and of the data's dtype; a and b are float64.
+        """
+
+    @abstractmethod
     def gradient(self, plan: Plan, parameters: Array, data: Data, step: int = 0) -> tuple[float, Array]:
         """Loss, penalties included, and its gradient of shape `(P,)`, all rows in one batch.
 

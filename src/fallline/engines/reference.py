@@ -277,6 +277,12 @@ class ReferenceEngine(Engine):
             losses, _ = plan.loss.value_and_gradient(Z, output.value(Z), data.Y, output)
         return float(_shares(data.weight) @ losses)
 
+    def surface(self, plan: Plan, plane: tuple[Array, Array, Array], a: Array, b: Array, data: Data) -> Array:
+        """One point after the other; see `Engine.surface`."""
+        origin, u, v = plane
+        rows = [[self.loss(plan, (origin + i * u + j * v).astype(origin.dtype), data) for j in b] for i in a]
+        return np.array(rows).reshape(len(a), len(b))
+
     def gradient(self, plan: Plan, parameters: Array, data: Data, step: int = 0) -> tuple[float, Array]:
         """Backpropagation over all rows; see `Engine.gradient`."""
         masks = dropout_masks(plan, data.X, step, plan.starts[0])

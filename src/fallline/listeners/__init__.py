@@ -1,7 +1,8 @@
-"""What listens to a descent: history, early stopping, progress."""
+"""What listens to a descent: history, early stopping, the recorder, progress."""
 
 from fallline.listeners.early_stopping import EarlyStopping
 from fallline.listeners.history import History
 from fallline.listeners.listener import Epoch, Listener, Progress
+from fallline.listeners.recorder import Recorder
 
-__all__ = ["EarlyStopping", "Epoch", "History", "Listener", "Progress"]
+__all__ = ["EarlyStopping", "Epoch", "History", "Listener", "Progress", "Recorder"]

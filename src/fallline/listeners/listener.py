@@ -28,6 +28,8 @@ class Progress:
         Mean training loss of each start since the epoch began.
     seconds : float
         Since the descent began.
+    parameters : callable
+        Gives a copy of the parameters, shape `(K, P)`; costs nothing unless called.
     """
 
     step: int
@@ -36,6 +38,7 @@ class Progress:
     n_epochs: int
     loss: Array
     seconds: float
+    parameters: Callable[[], Array]
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,16 @@ class Epoch:
         The history's new columns, in its order: arrays of shape (K,), or a number that all starts share.
     monitored : array of shape (K,)
         What "best" goes by: the validation loss, or the training loss where there is no validation.
-    parameters : callable
-        Gives a copy of the parameters, shape `(K, P)`; costs nothing unless called.
     """
 
     progress: Progress
     columns: dict[str, Any]
     monitored: Array
-    parameters: Callable[[], Array]
+
+    @property
+    def parameters(self) -> Callable[[], Array]:
+        """Gives a copy of the parameters, shape `(K, P)`; costs nothing unless called."""
+        return self.progress.parameters
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -80,12 +85,19 @@ def rows_of(columns: dict[str, Any]) -> list[dict[str, Any]]:
 class Listener:
     """Hears of a descent; override what you need. A method that returns True stops the descent.
 
+    Attributes
+    ----------
+    every : int or None
+        A slice ends at each multiple of so many steps, whatever the time; None: when some time has passed.
+
     Examples
     --------
     >>> class Tell(Listener):
     ...     def on_epoch(self, epoch):
     ...         print(epoch.progress.epoch, epoch.rows[0]["loss"])
     """
+
+    every: int | None = None
 
     def on_begin(self, progress: Progress) -> None:
         """Before the first step."""
