@@ -16,6 +16,7 @@ PACKAGE = Path(fl.__file__).parent
 # From the top down; a room may import from its own line and from lines below it.
 ORDER = [
     ["cli"],
+    ["pictures"],
     ["estimators"],
     ["fit"],
     ["model"],
@@ -33,7 +34,7 @@ ORDER = [
     ["atomic", "errors", "_core"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-CORE = [room for rooms in ORDER[7:] for room in rooms if room != "_core"]
+CORE = [room for rooms in ORDER[ORDER.index(["recipes"]) + 1 :] for room in rooms if room != "_core"]
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
