@@ -80,12 +80,19 @@ def rows_of(columns: dict[str, Any]) -> list[dict[str, Any]]:
 class Listener:
     """Hears of a descent; override what you need. A method that returns True stops the descent.
 
+    Attributes
+    ----------
+    stops_because : str
+        What `Run.message` says of a descent that this stopped.
+
     Examples
     --------
     >>> class Tell(Listener):
     ...     def on_epoch(self, epoch):
     ...         print(epoch.progress.epoch, epoch.rows[0]["loss"])
     """
+
+    stops_because = "a listener asked for it"
 
     def on_begin(self, progress: Progress) -> None:
         """Before the first step."""
