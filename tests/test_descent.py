@@ -305,7 +305,7 @@ def test_listeners_hear_everything_and_may_stop(engine: str) -> None:
     )
     assert heard == ["begin 20", "epoch 1", "epoch 2", "epoch 3", "stopped"]
     assert run.stop_reason == "stopped"
-    assert run.message == "a listener stopped the descent after 3 epochs"
+    assert run.message == "stopped after 3 epochs: a listener asked for it"
 
 
 def test_a_listener_may_stop_within_an_epoch() -> None:

@@ -178,6 +178,20 @@ def test_rows_as_they_lie_in_memory() -> None:
         np.testing.assert_array_equal(fitted.predict(same), expected.predict(X[::2]))
 
 
+def test_large_products_are_left_to_blas() -> None:
+    """Of many wide rows in float64 all goes scikit-learn's own way, to the bit."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(perceptrons.MANY_ROWS, perceptrons.MANY_COLUMNS)), rng.integers(0, 3, 1000)
+    settings = {"hidden_layer_sizes": 5, "solver": "lbfgs", "max_iter": 3, "random_state": 0}
+    with pytest.warns(ConvergenceWarning):
+        ours = MLPClassifier(**settings).fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        theirs = sklearn.neural_network.MLPClassifier(**settings).fit(X, y)
+    assert (ours.predict_proba(X) == theirs.predict_proba(X)).all()
+    few = X[: perceptrons.MANY_ROWS - 1]
+    np.testing.assert_allclose(ours.predict_proba(few), theirs.predict_proba(few), rtol=1e-9)
+
+
 def test_rows_that_are_not_finite_but_assumed_to_be() -> None:
     X, _, _ = rows("binary")
     fitted = compare("binary", {}, plainly)

@@ -283,6 +283,7 @@ class _Descent:
         self.factors = Factors(schedule, self.n_steps)
         self.began = time.perf_counter()
         self.interrupted = threading.Event()
+        self.stops_because = ""  # where a listener asked for the end
         self.diverged = np.full(len(networks), -1)  # the step, as in Slice
         first = np.stack([network.parameters for network in networks])
         self.latest = Snapshot(first, np.zeros(len(networks), dtype=int), np.full(len(networks), np.nan))
@@ -468,7 +469,7 @@ class _Descent:
         where = "" if len(set(kept_steps.tolist())) > 1 else f", those after step {kept_steps[0]}"
         return {
             "finished": f"all {n_epochs} were done",
-            "stopped": f"a listener stopped the descent after {n_epochs}",
+            "stopped": f"stopped after {n_epochs}: {self.stops_because}",
             "interrupted": f"interrupted after {n_epochs}; the best parameters so far were kept{where}",
         }[reason]
 
@@ -486,5 +487,7 @@ class _Descent:
 
     def _tell(self, event: str, what: Any) -> bool:
         """Tell all who listen to such an event; True if one of them asks to stop."""
-        answers = [bool(hear(what)) for hear in self.heard[event]]
-        return any(answers)
+        asking = [hear for hear in self.heard[event] if hear(what)]
+        if asking:
+            self.stops_because = getattr(asking[0], "__self__", Listener).stops_because
+        return bool(asking)

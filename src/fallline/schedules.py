@@ -157,6 +157,7 @@ class Coslog4(Schedule):
 
     name = "coslog4"
     source = "Holzmueller, Grinsztajn & Steinwart 2024, Better by default (RealMLP)"
+    cycle_ends = (1 / 15, 3 / 15, 7 / 15)  # where the factor is 0, but for the end
 
     def factor(self, t: Array) -> Array:
         return np.asarray(0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t))))

@@ -72,10 +72,9 @@ def account(fitted: Fit, summary: dict[str, Any]) -> str:
 
 def _end(fitted: Fit) -> str:
     """Say what ended the training."""
-    settings = fitted.model.training["settings"]
-    if fitted.run.stop_reason != "stopped":
-        return {"finished": "all were done", "interrupted": "interrupted"}.get(fitted.run.stop_reason, "diverged")
-    return "no start got better any more" if settings["patience"] else "the time was over"
+    if fitted.run.stop_reason == "stopped":
+        return fitted.run.message.partition(": ")[2]
+    return {"finished": "all were done", "interrupted": "interrupted"}.get(fitted.run.stop_reason, "diverged")
 
 
 def _each(fitted: Fit) -> list[list[str]]:

@@ -27,6 +27,8 @@ class Deadline(Listener):
         As `time.perf_counter` counts.
     """
 
+    stops_because = "the time was over"
+
     def __init__(self, moment: float) -> None:
         self.moment = moment
 

@@ -23,13 +23,14 @@ from fallline.fit.budget import Budget, Deadline
 from fallline.fit.calibration import Unseen
 from fallline.fit.judgement import Judgement, judge, with_linear
 from fallline.fit.rows import Rows
-from fallline.listeners import EarlyStopping, Listener
+from fallline.listeners import CycleStopping, EarlyStopping, Listener
 from fallline.losses import OwnLoss
 from fallline.metrics import Metric
 from fallline.model import Model
 from fallline.network import Network
 from fallline.recipes import RECIPES, Recipe
 from fallline.run import Run
+from fallline.schedules import Coslog4
 from fallline.table import Encoder, Table, Target, Task, guess_task
 from fallline.table.number import as_number
 from fallline.table.table import Indices
@@ -188,6 +189,8 @@ def fit(
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
     if settled["patience"]:
         callbacks = [*callbacks, EarlyStopping(settled["patience"])]
+    if job.keeps_best and settled["schedule"] == Coslog4.name and checked["epochs"] == "auto":
+        callbacks = [*callbacks, CycleStopping(Coslog4.cycle_ends)]
     run = job.descend(callbacks)
     learned = np.isfinite(run.losses) & (np.array(run.kept_steps) > 0)
     sound = [int(k) for k in np.flatnonzero(learned)] or [run.best_start]

@@ -1,11 +1,18 @@
-"""Early stopping: end a descent that no longer gets better."""
+"""Early stopping: end a descent that no longer gets better, or whose longer cycles make it worse."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.listeners.listener import Epoch, Listener, Progress, is_better
+
+Array = npt.NDArray[Any]
 
 
 class EarlyStopping(Listener):
@@ -32,6 +39,8 @@ class EarlyStopping(Listener):
     5
     """
 
+    stops_because = "no start got better any more"
+
     def __init__(self, patience: int = 10, min_delta: float = 0.0) -> None:
         if patience < 1:
             raise ParameterError(f"patience is {patience}; it must be 1 or more epochs")
@@ -51,3 +60,44 @@ class EarlyStopping(Listener):
         self._best[better] = epoch.monitored[better]
         self._best_epoch[better] = epoch.progress.epoch
         return bool((epoch.progress.epoch - self._best_epoch >= self.patience).all())
+
+
+class CycleStopping(Listener):
+    """Stop at the end of a cycle of the learning rate that left the starts worse than the cycles before.
+
+    Where the rate goes up and down in cycles that grow longer (`Coslog4`), networks are at their best at the end of
+    each. If the starts' losses are higher after a longer one, by more than the standard error of the difference, more
+    steps only learn the rows by heart. A single start knows no standard error, and is never stopped.
+
+    Parameters
+    ----------
+    ends : sequence of float
+        Shares of the epochs after which a cycle is over, but for the last.
+
+    Examples
+    --------
+    >>> from fallline.schedules import Coslog4
+    >>> [round(end, 2) for end in CycleStopping(Coslog4.cycle_ends).ends]
+    [0.07, 0.2, 0.47]
+    """
+
+    stops_because = "a longer cycle of the learning rate made the networks worse"
+
+    def __init__(self, ends: Sequence[float]) -> None:
+        self.ends = tuple(ends)
+
+    def on_begin(self, progress: Progress) -> None:
+        """Forget an earlier descent."""
+        self._epochs = {max(1, round(end * progress.n_epochs)) for end in self.ends}
+        self._before, self._cycle = (np.full(len(progress.loss), np.inf) for _ in range(2))
+
+    def on_epoch(self, epoch: Epoch) -> bool:
+        """At the end of a cycle compare the lowest losses within it with those before."""
+        self._cycle = np.fmin(self._cycle, epoch.monitored)
+        if epoch.progress.epoch not in self._epochs:
+            return False
+        known = np.isfinite(self._cycle) & np.isfinite(self._before)
+        worse: Array = self._cycle[known] - self._before[known]
+        self._before = np.fmin(self._before, self._cycle)
+        self._cycle = np.full_like(self._cycle, np.inf)
+        return len(worse) > 1 and bool(worse.mean() > worse.std(ddof=1) / math.sqrt(len(worse)))

@@ -89,6 +89,8 @@ class Listener:
     ----------
     every : int or None
         A slice ends at each multiple of so many steps, whatever the time; None: when some time has passed.
+    stops_because : str
+        What `Run.message` says of a descent that this stopped.
 
     Examples
     --------
@@ -98,6 +100,7 @@ class Listener:
     """
 
     every: int | None = None
+    stops_because = "a listener asked for it"
 
     def on_begin(self, progress: Progress) -> None:
         """Before the first step."""
