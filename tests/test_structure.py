@@ -16,6 +16,7 @@ PACKAGE = Path(fl.__file__).parent
 # From the top down; a room may import from its own line and from lines below it.
 ORDER = [
     ["cli"],
+    ["report"],
     ["pictures"],
     ["estimators"],
     ["fit"],
@@ -30,7 +31,7 @@ ORDER = [
     ["optimizers", "schedules", "metrics", "evaluation", "network"],
     ["losses"],
     ["activations", "inputs", "rates", "philox", "interrupt", "threads"],
-    ["params"],
+    ["params", "wording"],
     ["atomic", "errors", "_core"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fallline.cli.output import SCORE_NAMES, aligned, listed_briefly, number, score, score_text
+from fallline.cli.output import aligned
+from fallline.wording import SCORE_NAMES, listed_briefly, number, score, score_text
 
 if TYPE_CHECKING:
     from fallline.fit import Fit

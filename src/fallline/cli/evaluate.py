@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fallline.cli.output import SCORE_NAMES, aligned, score
+from fallline.cli.output import aligned
 from fallline.cli.settings import parse, setting
+from fallline.wording import SCORE_NAMES, score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,8 +119,8 @@ def _as_json(trained: Model, evaluation: Evaluation, left_out: dict[str, Any]) -
 
 
 def _as_text(trained: Model, name: str, evaluation: Evaluation, left_out: dict[str, Any]) -> str:
-    from fallline.cli.output import listed_briefly
     from fallline.evaluation import N_RESAMPLES
+    from fallline.wording import listed_briefly
 
     n = evaluation.n_rows
     part = f"{evaluation.n_resampled:,} of them, scaled to all" if evaluation.n_resampled < n else "them"

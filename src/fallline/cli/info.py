@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fallline.cli.output import aligned, listed_briefly, score_text
+from fallline.cli.output import aligned
+from fallline.wording import listed_briefly, score_text
 
 
 def info(

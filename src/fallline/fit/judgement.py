@@ -34,6 +34,10 @@ class Judgement:
         Of the probabilities; 1 for numbers.
     errors : array of shape (n_targets, n_levels) or None
         Quantiles of the absolute errors; None for classes.
+    rows : array of int, shape (m,)
+        The rows judged by, among those measured on.
+    outputs : array of shape (m, n_out)
+        The answers that the scores are of: probabilities, or standardised numbers.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -42,6 +46,8 @@ class Judgement:
     linear_share: float = 0.0
     sharpness: float = 1.0
     errors: Array | None = None
+    rows: Array = field(default_factory=lambda: np.arange(0))
+    outputs: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def judge(
@@ -94,7 +100,9 @@ def judge(
         A = (1 - share) * A + share * straight
     A, sharpness = sharpened_best(target, A, Y, calibrates)
     errors = error_quantiles(A, Y) if target.task == "regression" and not target.quantiles else None
-    return Judgement(score(target, A, y[there]), each, beside, share, sharpness, errors)
+    return Judgement(
+        score(target, A, y[there]), each, beside, share, sharpness, errors, rows=np.flatnonzero(there), outputs=A
+    )
 
 
 def sharpened_best(target: Target, A: Array, Y: Array, calibrates: bool) -> tuple[Array, float]:

@@ -74,6 +74,8 @@ class Fit:
         The starts whose networks the model has.
     held_back_chose : bool
         Whether the rows held back had a say in which epoch or start was kept, so their scores are a bit too good.
+    rows : Rows
+        All of these rows as tables.
     """
 
     model: Model
@@ -85,6 +87,12 @@ class Fit:
     start: int
     starts: list[int]
     held_back_chose: bool
+    rows: Rows
+
+    @property
+    def judged(self) -> Table:
+        """The rows that `judgement.outputs` answers, a copy; none where nothing was held back."""
+        return self.rows.measured.rows(self.judgement.rows)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -231,6 +239,7 @@ def fit(
         start=run.best_start,
         starts=starts,
         held_back_chose=held_back_chose,
+        rows=rows,
     )
 
 

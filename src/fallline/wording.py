@@ -1,0 +1,64 @@
+"""Numbers, scores and lists of names as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+SCORE_NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "roc_auc": "ROC AUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "median_absolute_error": "median absolute error",
+    "r2": "R2",
+}
+
+
+def listed_briefly(names: Iterable[object], most: int = 5) -> str:
+    """Give the first few names, and how many more there are.
+
+    Examples
+    --------
+    >>> listed_briefly("abcdefgh")
+    'a, b, c, d, e and 3 more'
+    """
+    words = [str(name) for name in names]
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def number(value: float) -> str:
+    """Write a number as people do: four digits that count, no exponent where it can be helped.
+
+    Examples
+    --------
+    >>> number(302612.4), number(0.0812345), number(12.0)
+    ('302,612', '0.08123', '12')
+    """
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
+def score(name: str, value: float) -> str:
+    """Write a score: shares of right answers in per cent, a dash where it is not defined.
+
+    Examples
+    --------
+    >>> score("accuracy", 0.97772), score("rmse", 12377.9)
+    ('97.77 %', '12,378')
+    """
+    if value != value:
+        return "-"
+    return f"{100 * value:.2f} %" if name in ("accuracy", "balanced_accuracy") else number(value)
+
+
+def score_text(scores: Mapping[str, float]) -> str:
+    """Put scores into a few words.
+
+    Examples
+    --------
+    >>> score_text({"accuracy": 0.97772, "log_loss": 0.0812345})
+    'accuracy 97.77 %, log loss 0.08123'
+    """
+    return ", ".join(f"{SCORE_NAMES.get(name, name)} {score(name, value)}" for name, value in scores.items())
