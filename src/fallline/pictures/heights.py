@@ -162,7 +162,7 @@ class Heights:
             format=FuncFormatter(lambda height, _: plain(height)),
             extend="max",
             extendfrac=0.03,
-        )  # type: ignore[union-attr]
+        )
         beside.minorticks_off()
         beside.set_ylabel(label, color=INK)
         beside.spines[:].set_visible(False)

@@ -13,8 +13,8 @@ from fallline.errors import ParameterError
 from fallline.matching import match_neurons
 from fallline.network import Network
 from fallline.pictures.heights import Heights
-from fallline.pictures.sample import Sample
 from fallline.pictures.style import INK, halo, panels, plain, title
+from fallline.pictures.yardstick import Yardstick
 from fallline.run import Run
 from fallline.surfaces import Plane
 
@@ -117,7 +117,7 @@ class MinimaDisplay:
         assert starts is not None
         if len(set(starts)) != 3 or not set(starts) <= set(range(len(run.networks))):
             raise ParameterError(f"starts is {list(starts)}; it takes three of the run's {len(run.networks)} starts")
-        sample = Sample.of_run(run, starts[0], rows)
+        yardstick = Yardstick.of_run(run, starts[0], rows)
         trained = [run.networks[k] for k in starts]
         matched = [trained[0], *(match_neurons(network, trained[0]) for network in trained[1:])]
         planes = [Plane.through(*_points(networks)) for networks in (trained, matched)]
@@ -129,12 +129,12 @@ class MinimaDisplay:
         return cls(
             starts=starts,
             axes=axes,
-            surfaces=np.stack([sample.surface(plane, a, b) for plane, (a, b) in grids]),
+            surfaces=np.stack([yardstick.surface(plane, a, b) for plane, (a, b) in grids]),
             corners=corners,
-            losses=sample.losses(_points(trained)),
-            barriers=np.stack([_barriers(sample, networks) for networks in (trained, matched)]),
-            measured=sample.words,
-            loss_name=sample.loss_name,
+            losses=yardstick.losses(_points(trained)),
+            barriers=np.stack([_barriers(yardstick, networks) for networks in (trained, matched)]),
+            measured=yardstick.words,
+            loss_name=yardstick.loss_name,
         )
 
     @property
@@ -211,10 +211,10 @@ def _points(networks: Sequence[Network]) -> Array:
     return np.stack([network.parameters.astype(np.float64) for network in networks])
 
 
-def _barriers(sample: Sample, networks: Sequence[Network]) -> Array:
+def _barriers(yardstick: Yardstick, networks: Sequence[Network]) -> Array:
     """How far the loss rises on the straight line between each two networks, shape (3,); see `surfaces.barrier`."""
     points, t = _points(networks), np.linspace(0, 1, N_EDGE)[:, None]
-    along = [sample.losses((1 - t) * points[i] + t * points[j]) for i, j in EDGES]
+    along = [yardstick.losses((1 - t) * points[i] + t * points[j]) for i, j in EDGES]
     return np.array([losses.max() - max(losses[0], losses[-1]) for losses in along])
 
 

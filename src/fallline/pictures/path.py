@@ -9,17 +9,17 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.pictures.heights import Heights, box_around
-from fallline.pictures.sample import Sample
 from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, plain, quiet, title
+from fallline.pictures.yardstick import Yardstick
 from fallline.run import Run
 from fallline.surfaces import Plane
-
-CUT = 1e3  # times as high as at its start the loss of a descent that diverges leaves the map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = npt.NDArray[Any]
+
+CUT = 1e6  # how many times as high as at its start the loss may be on the map; beyond, a descent has diverged
 
 
 class DescentPathDisplay:
@@ -120,14 +120,16 @@ class DescentPathDisplay:
         Raises
         ------
         ParameterError
-            The run has no recorder, no such start, or a path of less than two points.
+            The run has no recorder or no such start, or its path has no length.
         """
         if run.recorder is None or not len(run.recorder.steps):
             raise ParameterError("the run kept no path; descend with callbacks=[fallline.Recorder()]")
         k = run.best_start if start is None else start
-        sample = Sample.of_run(run, k, rows)
+        yardstick = Yardstick.of_run(run, k, rows)
         points, steps = run.recorder.points[:, k].astype(np.float64), run.recorder.steps
-        losses = sample.losses(points)
+        losses = yardstick.losses(points)
+        if not np.isfinite(losses[0]):
+            raise ParameterError(f"start {k} began where the loss is no finite number, so there is no way down to draw")
         sane = losses <= CUT * losses[0]
         n_drawn = len(points) if sane[-1] else 1 + int(np.flatnonzero(sane)[-1])
         diverged_after = None if sane[-1] else int(steps[n_drawn - 1])
@@ -141,16 +143,16 @@ class DescentPathDisplay:
             plane=plane,
             a=a,
             b=b,
-            surface=sample.surface(plane, a, b),
+            surface=yardstick.surface(plane, a, b),
             coordinates=coordinates,
             steps=steps,
             losses=losses,
-            in_plane=sample.losses(there),
+            in_plane=yardstick.losses(there),
             off_plane=np.linalg.norm(points - there, axis=1),
             kept=int(np.argmin(np.abs(steps - run.kept_steps[k]))),
-            measured=sample.words,
+            measured=yardstick.words,
             diverged_after=diverged_after,
-            loss_name=sample.loss_name,
+            loss_name=yardstick.loss_name,
         )
 
     @property
@@ -240,7 +242,7 @@ class DescentPathDisplay:
         if both.min() > 0 and both.max() > WIDE * both.min():
             log_scale(loss, both.min(), both.max(), most=4)
         loss.set_ylabel("loss")
-        loss.legend(frameon=False, fontsize=9, ncols=2, loc="upper right", borderaxespad=0)
+        loss.legend(frameon=False, fontsize=9, ncols=2, borderaxespad=0)
         loss.tick_params(labelbottom=False)
         self.off_plane_ = off.fill_between(self.steps, self.off_plane, color="#94a4a2", alpha=0.6, linewidth=0)
         off.set_ylim(0, max(1.1 * float(self.off_plane.max()), 1e-3 * self._length))

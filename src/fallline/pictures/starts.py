@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fallline.errors import ParameterError
 from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, quiet, title
 from fallline.run import Run
 
@@ -70,7 +71,14 @@ class StartsDisplay:
         Returns
         -------
         StartsDisplay
+
+        Raises
+        ------
+        ParameterError
+            No start came to a finite loss.
         """
+        if not np.isfinite(run.losses).any():
+            raise ParameterError(f"no start came to a finite loss: {run.message}")
         name = "loss" if run.validation is None else "validation_loss"
         curves = run.history[name].astype(np.float64)
         if threshold is None:

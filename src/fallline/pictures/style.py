@@ -77,10 +77,12 @@ def plain(number: float) -> str:
 def log_scale(ax: Axes, low: float, high: float, most: int = 8) -> None:
     """A logarithmic scale upwards from some number to another, its ticks at most so many plain numbers."""
     tens = range(floor(log10(low)), ceil(log10(high)) + 1)
-    ticks = [step * 10.0**ten for ten in tens for step in (1, 2, 5)]
-    ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
-    if len(ticks) > most:
-        ticks = [10.0**ten for ten in tens][:: ceil(len(tens) / most)]
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [step * 10.0**ten for ten in tens for step in steps]
+        ticks = [tick for tick in ticks if low / 1.2 <= tick <= high * 1.2]
+        if len(ticks) <= most:
+            break
+    ticks = ticks[:: ceil(len(ticks) / most)]
     ax.set_yscale("log")
     ax.set_yticks(ticks, [plain(tick) for tick in ticks])
     ax.set_yticks([], minor=True)

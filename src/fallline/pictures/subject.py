@@ -117,4 +117,5 @@ def repeated(table: Table, n: int) -> Table:
 
 def as_date(days: Array) -> Array:
     """Days since 2000-01-01 as dates that matplotlib draws."""
-    return DAY_0.astype("datetime64[s]") + (np.asarray(days, np.float64) * 86400).astype("timedelta64[s]")
+    seconds = (np.asarray(days, np.float64) * 86400).astype("timedelta64[s]")
+    return np.asarray(DAY_0.astype("datetime64[s]") + seconds)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from fallline.losses import Loss
 from fallline.network import Network
 from fallline.pictures.heights import Heights
-from fallline.pictures.sample import Sample
 from fallline.pictures.style import INK, axes_for, halo, plain, title
+from fallline.pictures.yardstick import Yardstick
 from fallline.run import Run
 from fallline.surfaces import Plane
 
@@ -100,7 +100,7 @@ class LossSurfaceDisplay:
         DataError, ParameterError
             The rows do not fit the network or the loss.
         """
-        return cls._of(net, Sample.of_rows(net, X, y, loss, rows), reach, n, seed)
+        return cls._of(net, Yardstick.of_rows(net, X, y, loss, rows), reach, n, seed)
 
     @classmethod
     def from_run(
@@ -127,20 +127,20 @@ class LossSurfaceDisplay:
         LossSurfaceDisplay
         """
         k = run.best_start if start is None else start
-        sample = Sample.of_run(run, k, rows)
-        return cls._of(run.networks[k], sample, reach, n, seed)
+        yardstick = Yardstick.of_run(run, k, rows)
+        return cls._of(run.networks[k], yardstick, reach, n, seed)
 
     @classmethod
-    def _of(cls, net: Network, sample: Sample, reach: float, n: int, seed: int) -> LossSurfaceDisplay:
+    def _of(cls, net: Network, yardstick: Yardstick, reach: float, n: int, seed: int) -> LossSurfaceDisplay:
         plane, axis = Plane.random(net, seed), np.linspace(-reach, reach, n)
         return cls(
             plane=plane,
             a=axis,
             b=axis,
-            surface=sample.surface(plane, axis, axis),
-            loss=float(sample.losses(net.parameters[None])[0]),
-            measured=sample.words,
-            loss_name=sample.loss_name,
+            surface=yardstick.surface(plane, axis, axis),
+            loss=float(yardstick.losses(net.parameters[None])[0]),
+            measured=yardstick.words,
+            loss_name=yardstick.loss_name,
         )
 
     @property

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 @final
 @dataclass(frozen=True)
-class Sample:
+class Yardstick:
     """Some rows, and what measures a loss on them.
 
     Attributes
@@ -40,7 +40,7 @@ class Sample:
     words: str
 
     @classmethod
-    def of_run(cls, run: Run, start: int, rows: int) -> Sample:
+    def of_run(cls, run: Run, start: int, rows: int) -> Yardstick:
         """Take rows of those that a start of a run trained on, at most so many, drawn with seed 0."""
         n_starts = len(run.networks)
         if not 0 <= start < n_starts:
@@ -54,14 +54,14 @@ class Sample:
         return cls._of(run.plan, run.data.of_start(start), rows, "training rows", left_out)
 
     @classmethod
-    def of_rows(cls, network: Network, X: npt.ArrayLike, y: npt.ArrayLike, loss: Loss | str, rows: int) -> Sample:
+    def of_rows(cls, network: Network, X: npt.ArrayLike, y: npt.ArrayLike, loss: Loss | str, rows: int) -> Yardstick:
         """Take some of the rows given, at most so many, drawn with seed 0."""
         record = as_loss(loss, network.output)
         data = Data.of(network, record, X, y)
         return cls._of(Plan(network.shape, record, SGD()), data, rows, "rows", [])
 
     @classmethod
-    def _of(cls, plan: Plan, data: Data, rows: int, what: str, left_out: list[str]) -> Sample:
+    def _of(cls, plan: Plan, data: Data, rows: int, what: str, left_out: list[str]) -> Yardstick:
         counted = np.flatnonzero(data.weight > 0)
         n = len(counted)
         if n > rows:
