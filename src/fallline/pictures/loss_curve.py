@@ -1,0 +1,191 @@
+"""The loss as the epochs go by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fallline.errors import ParameterError
+from fallline.listeners import History
+from fallline.model import Model
+from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, axes_for, halo, log_scale, quiet, title
+from fallline.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = npt.NDArray[Any]
+
+# Why a descent ended, of a model that kept the word alone; a run has a sentence of its own.
+REASONS = {
+    "finished": "all epochs were done",
+    "stopped": "stopped early by a listener",
+    "interrupted": "interrupted",
+    "diverged": "the loss was no longer a finite number",
+}
+
+
+class LossCurveDisplay:
+    """Training and validation loss by epoch; of several starts thin lines, with their median.
+
+    The training loss of an epoch is the mean over its batches, so it is about parameters that changed on the way, and
+    where there is dropout it is that of a thinned network: it may lie above the validation loss.
+
+    Parameters
+    ----------
+    loss : array of shape (n_epochs, n_starts)
+        Training loss.
+    validation_loss : array of shape (n_epochs, n_starts) or None
+        NaN where it was not measured.
+    kept_epochs : sequence of int
+        Of each start the epoch whose parameters were kept, counted from 1; none if it is not known.
+    why : str
+        Why the descent ended.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+    lines_ : dict of str to list of matplotlib Line2D
+        "training" and "validation": of each start.
+    medians_ : dict of str to matplotlib Line2D
+        Of several starts.
+    kept_ : matplotlib Line2D or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fallline as fl
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> run = fl.descend(fl.Network([1, 8, 1]), x, x[:, 0] ** 2, starts=3, epochs=20)
+    >>> display = LossCurveDisplay.from_run(run)
+    >>> display.loss.shape, display.why
+    ((20, 3), 'all 20 epochs were done')
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: Array,
+        validation_loss: Array | None = None,
+        kept_epochs: Sequence[int] = (),
+        why: str = "",
+    ) -> None:
+        self.loss, self.validation_loss, self.kept_epochs, self.why = loss, validation_loss, kept_epochs, why
+
+    @classmethod
+    def from_run(cls, run: Run) -> LossCurveDisplay:
+        """Read a run."""
+        return cls._of(run.history, run.kept_epochs, run.message)
+
+    @classmethod
+    def from_history(cls, history: History) -> LossCurveDisplay:
+        """Read a history; it knows nothing of what was kept, and why the descent ended."""
+        return cls._of(history, (), "")
+
+    @classmethod
+    def from_model(cls, model: Model) -> LossCurveDisplay:
+        """Read what a model remembers of its training.
+
+        Raises
+        ------
+        ParameterError
+            It remembers none.
+        """
+        training = model.training
+        if not training.get("history"):
+            raise ParameterError("the model has no history of its training")
+        history = History(training["history"])
+        starts = history["loss"].shape[1]
+        kept = training.get("kept_epochs", [])
+        return cls._of(history, kept if len(kept) == starts else (), REASONS.get(training.get("stop_reason", ""), ""))
+
+    @classmethod
+    def from_estimator(cls, estimator: Any) -> LossCurveDisplay:
+        """Read a fitted estimator: one of fallline's, or a perceptron with scikit-learn's `loss_curve_`.
+
+        Raises
+        ------
+        ParameterError
+            It has neither; it may not be fitted.
+        """
+        if hasattr(estimator, "model_"):
+            return cls.from_model(estimator.model_)
+        if not hasattr(estimator, "loss_curve_"):
+            raise ParameterError(f"{type(estimator).__name__} has no history of its training; fit it first")
+        return cls(loss=np.array(estimator.loss_curve_)[:, None])
+
+    @classmethod
+    def _of(cls, history: History, kept_epochs: Sequence[int], why: str) -> LossCurveDisplay:
+        loss = history["loss"]
+        if not len(loss):
+            raise ParameterError("the history has no epochs")
+        validated = "validation_loss" in next(iter(history))
+        validation_loss = history["validation_loss"].astype(np.float64) if validated else None
+        return cls(loss=loss.astype(np.float64), validation_loss=validation_loss, kept_epochs=kept_epochs, why=why)
+
+    def plot(self, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        LossCurveDisplay
+        """
+        self.ax_ = ax = axes_for(ax, 8.0, 4.6)
+        self.figure_ = ax.get_figure()
+        self.lines_: dict[str, list[Any]] = {}
+        self.medians_: dict[str, Any] = {}
+        curves: dict[str, tuple[Array, str, Any]] = {"training": (self.loss, POSITIVE, "-")}
+        if self.validation_loss is not None:
+            curves["validation"] = (self.validation_loss, NEGATIVE, (0, (5, 1.6)))
+        for name, (losses, color, dash) in curves.items():
+            self._draw(name, losses, color, dash)
+        self._mark_kept()
+        values = np.concatenate([losses[np.isfinite(losses)] for losses, _, _ in curves.values()])
+        if len(values) and values.min() > 0 and values.max() > WIDE * values.min():
+            log_scale(ax, values.min(), values.max())
+        ax.set(xlabel="epoch", ylabel="loss", xlim=(0.5 if len(self.loss) < 20 else 0, 1.02 * len(self.loss) + 0.5))
+        ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        ax.legend(frameon=False)
+        quiet(ax)
+        n_starts = self.loss.shape[1]
+        several = f"{n_starts} starts, thin, and their median. " if n_starts > 1 else ""
+        title(ax, "Loss by epoch", f"{several}{self.why[:1].upper()}{self.why[1:]}")
+        return self
+
+    def _draw(self, name: str, losses: Array, color: str, dash: Any) -> None:
+        epochs, n_starts = np.arange(1, len(losses) + 1), losses.shape[1]
+        style = {"color": color, "linestyle": dash, "solid_capstyle": "round"}
+        several = {"linewidth": 0.8, "alpha": max(0.15, 0.5 - n_starts / 100)}
+        one = {"linewidth": 2.2, "label": name}
+        self.lines_[name] = []
+        for of_start in losses.T:
+            measured = np.isfinite(of_start)
+            self.lines_[name] += self.ax_.plot(
+                epochs[measured], of_start[measured], **style | (several if n_starts > 1 else one)
+            )
+        if n_starts > 1:
+            measured = np.isfinite(losses).any(axis=1)
+            median = np.nanmedian(losses[measured], axis=1)
+            (self.medians_[name],) = self.ax_.plot(epochs[measured], median, **style | one)
+
+    def _mark_kept(self) -> None:
+        """Where each start's kept parameters stand on its curve."""
+        self.kept_ = None
+        losses = self.loss if self.validation_loss is None else self.validation_loss
+        kept = [(epoch, losses[epoch - 1, k]) for k, epoch in enumerate(self.kept_epochs) if epoch > 0]
+        kept = [(epoch, loss) for epoch, loss in kept if np.isfinite(loss)]
+        if not kept:
+            return
+        label = f"kept: epoch {kept[0][0]}" if len(self.kept_epochs) == 1 else "kept, of each start"
+        size = 15 if len(self.kept_epochs) == 1 else 7
+        (self.kept_,) = self.ax_.plot(
+            *np.array(kept).T, "*" if size > 10 else "o", color=INK, markersize=size, markeredgecolor="white",
+            markeredgewidth=1, linestyle="none", label=label, path_effects=halo(2), zorder=5,
+        )  # fmt: skip
