@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def confusion_matrix(model: Model, table: Table, ax: Axes | None = None) -> Any:
+def confusion_matrix(model: Model, table: Table, ax: Axes | None = None, outputs: Array | None = None) -> Any:
     """How many rows of each class were taken for each.
 
     Parameters
@@ -32,6 +32,8 @@ def confusion_matrix(model: Model, table: Table, ax: Axes | None = None) -> Any:
     table : Table
         With targets.
     ax : matplotlib Axes, optional
+    outputs : array of shape (n, n_out), optional
+        What the model says of the rows, where it is known: `Fit.judgement.outputs`, of rows not learned from.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def confusion_matrix(model: Model, table: Table, ax: Axes | None = None) -> Any:
     """
     from sklearn.metrics import ConfusionMatrixDisplay  # type: ignore[import-untyped]
 
-    codes, P, names = _chances(model, table)
+    codes, P, names = _chances(model, table, outputs)
     if model.classes is None:
         raise ParameterError("each row has several labels, so no row was taken for another class")
     ax = axes_for(ax, 7.0, 6.2)
@@ -71,12 +73,12 @@ def confusion_matrix(model: Model, table: Table, ax: Axes | None = None) -> Any:
     return display
 
 
-def roc(model: Model, table: Table, ax: Axes | None = None) -> list[Any]:
+def roc(model: Model, table: Table, ax: Axes | None = None, outputs: Array | None = None) -> list[Any]:
     """The ROC curve of each class against the rest; of two classes that of the second.
 
     Parameters
     ----------
-    model, table, ax
+    model, table, ax, outputs
         As in `confusion_matrix`.
 
     Returns
@@ -91,17 +93,17 @@ def roc(model: Model, table: Table, ax: Axes | None = None) -> list[Any]:
     from sklearn.metrics import RocCurveDisplay
 
     return _curves(
-        model, table, ax, RocCurveDisplay.from_predictions, "How well the classes are told apart",
+        model, table, ax, outputs, RocCurveDisplay.from_predictions, "How well the classes are told apart",
         ("false alarms, of all other rows", "found, of the rows of the class"), [[0, 1], [0, 1]],
     )  # fmt: skip
 
 
-def precision_recall(model: Model, table: Table, ax: Axes | None = None) -> list[Any]:
+def precision_recall(model: Model, table: Table, ax: Axes | None = None, outputs: Array | None = None) -> list[Any]:
     """Precision over recall of each class against the rest; of two classes that of the second.
 
     Parameters
     ----------
-    model, table, ax
+    model, table, ax, outputs
         As in `confusion_matrix`.
 
     Returns
@@ -116,12 +118,15 @@ def precision_recall(model: Model, table: Table, ax: Axes | None = None) -> list
     from sklearn.metrics import PrecisionRecallDisplay
 
     return _curves(
-        model, table, ax, PrecisionRecallDisplay.from_predictions, "How much of each class is found, and how purely",
+        model, table, ax, outputs, PrecisionRecallDisplay.from_predictions,
+        "How much of each class is found, and how purely",
         ("recall: found, of the rows of the class", "precision: right, of the rows named"), None,
     )  # fmt: skip
 
 
-def calibration(model: Model, table: Table, ax: Axes | None = None, n_bins: int = 10) -> Any:
+def calibration(
+    model: Model, table: Table, ax: Axes | None = None, n_bins: int = 10, outputs: Array | None = None
+) -> Any:
     """How often the model is right, over how sure it is (Guo et al. 2017).
 
     Of two classes: how often the second came true, over the probability that it was given. Several labels of a row are
@@ -129,7 +134,7 @@ def calibration(model: Model, table: Table, ax: Axes | None = None, n_bins: int 
 
     Parameters
     ----------
-    model, table, ax
+    model, table, ax, outputs
         As in `confusion_matrix`.
     n_bins : int, default 10
         Parts of as many rows each.
@@ -145,7 +150,7 @@ def calibration(model: Model, table: Table, ax: Axes | None = None, n_bins: int 
     """
     from sklearn.calibration import CalibrationDisplay  # type: ignore[import-untyped]
 
-    codes, P, names = _chances(model, table)
+    codes, P, names = _chances(model, table, outputs)
     if codes.ndim > 1:
         came_true, p, labels = codes.ravel(), P.ravel(), ("probability of a label", "share of them that hold")
     elif len(names) == 2:
@@ -166,7 +171,9 @@ def calibration(model: Model, table: Table, ax: Axes | None = None, n_bins: int 
     return display
 
 
-def predictions(model: Model, table: Table, ax: Axes | None = None, target: int = 0) -> Any:
+def predictions(
+    model: Model, table: Table, ax: Axes | None = None, target: int = 0, outputs: Array | None = None
+) -> Any:
     """True numbers over predicted ones.
 
     Parameters
@@ -178,6 +185,8 @@ def predictions(model: Model, table: Table, ax: Axes | None = None, target: int 
     ax : matplotlib Axes, optional
     target : int, default 0
         Which, of several.
+    outputs : array of shape (n, n_out), optional
+        What the model says of the rows, where it is known: `Fit.judgement.outputs`, of rows not learned from.
 
     Returns
     -------
@@ -188,15 +197,15 @@ def predictions(model: Model, table: Table, ax: Axes | None = None, target: int 
     DataError, ParameterError
         The table has no targets or does not fit the model; the model is not of numbers.
     """
-    return _errors(model, table, ax, target, "actual_vs_predicted")
+    return _errors(model, table, ax, target, outputs, "actual_vs_predicted")
 
 
-def residuals(model: Model, table: Table, ax: Axes | None = None, target: int = 0) -> Any:
+def residuals(model: Model, table: Table, ax: Axes | None = None, target: int = 0, outputs: Array | None = None) -> Any:
     """How far each row is from what was predicted, over the prediction.
 
     Parameters
     ----------
-    model, table, ax, target
+    model, table, ax, target, outputs
         As in `predictions`.
 
     Returns
@@ -208,7 +217,7 @@ def residuals(model: Model, table: Table, ax: Axes | None = None, target: int = 
     DataError, ParameterError
         As from `predictions`.
     """
-    return _errors(model, table, ax, target, "residual_vs_predicted")
+    return _errors(model, table, ax, target, outputs, "residual_vs_predicted")
 
 
 def _truth(table: Table) -> Array:
@@ -217,7 +226,7 @@ def _truth(table: Table) -> Array:
     return table.y
 
 
-def _chances(model: Model, table: Table) -> tuple[Array, Array, list[str]]:
+def _chances(model: Model, table: Table, outputs: Array | None) -> tuple[Array, Array, list[str]]:
     """True classes as columns of P, or labels as 0 and 1; their probabilities P; their names."""
     if model.task != "classification":
         raise ParameterError(f"this model predicts numbers ({model.encoder.target.name}); only classes can be drawn so")
@@ -227,14 +236,21 @@ def _chances(model: Model, table: Table) -> tuple[Array, Array, list[str]]:
         if target.classes is not None
         else [f"{target.name} {t + 1}" for t in range(target.n_targets)]
     )
-    return target.encode(y), model.predict_proba(table), names
+    return target.encode(y), model.predict_proba(table) if outputs is None else outputs, names
 
 
 def _curves(
-    model: Model, table: Table, ax: Axes | None, draw: Any, words: str, labels: tuple[str, str], diagonal: Any
+    model: Model,
+    table: Table,
+    ax: Axes | None,
+    outputs: Array | None,
+    draw: Any,
+    words: str,
+    labels: tuple[str, str],
+    diagonal: Any,
 ) -> list[Any]:
     """A curve for each class against the rest, on the same axes."""
-    codes, P, names = _chances(model, table)
+    codes, P, names = _chances(model, table, outputs)
     ax = axes_for(ax, 7.0, 6.2)
     ax.set_prop_cycle(color=CYCLE)
     if diagonal:
@@ -255,7 +271,7 @@ def _curves(
     return displays
 
 
-def _errors(model: Model, table: Table, ax: Axes | None, t: int, kind: str) -> Any:
+def _errors(model: Model, table: Table, ax: Axes | None, t: int, outputs: Array | None, kind: str) -> Any:
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
     from sklearn.metrics import PredictionErrorDisplay
 
@@ -264,7 +280,8 @@ def _errors(model: Model, table: Table, ax: Axes | None, t: int, kind: str) -> A
     y = _truth(table).astype(np.float64).reshape(table.n_rows, -1)
     if not 0 <= t < y.shape[1]:
         raise ParameterError(f"target is {t}; there are {y.shape[1]}, from 0")
-    predicted = model.predict(table).reshape(table.n_rows, -1)[:, t]
+    target = model.encoder.target
+    predicted = target.decode(model.outputs(table) if outputs is None else outputs).reshape(table.n_rows, -1)[:, t]
     display = PredictionErrorDisplay.from_predictions(
         y[:, t], predicted, kind=kind, subsample=1000, random_state=0, ax=axes_for(ax, 7.0, 6.2),
         scatter_kwargs={"color": CYCLE[0], "alpha": 0.6, "s": 28, "edgecolor": "white", "linewidth": 0.5},
