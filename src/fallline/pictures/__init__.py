@@ -3,3 +3,30 @@
 Each class keeps what it shows as attributes; class methods whose names begin with `from_` compute it, and
 `plot(ax=None)` draws it and gives the Display back, with its axes in `ax_` and its figure in `figure_`.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "LayerNormsDisplay": "norms",
+    "LayersDisplay": "layers",
+    "NetworkDisplay": "network",
+    "NeuronDisplay": "neuron",
+    "WeightImagesDisplay": "weights",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"fallline.pictures.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fallline.pictures' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
