@@ -281,6 +281,25 @@ class Model:
             raise DataError(f"{name}row {row}: no finite prediction; its numbers are far beyond those trained on")
         return A
 
+    def encoded(self, X: Table | npt.ArrayLike) -> Array:
+        """Give the rows as the networks take them.
+
+        Parameters
+        ----------
+        X : Table, data frame or array of shape (n, n_columns)
+            As in `predict`.
+
+        Returns
+        -------
+        array of shape (n, n_in)
+
+        Raises
+        ------
+        DataError
+            As in `predict`.
+        """
+        return self.encoder.encode_inputs(self._rows(X)).astype(self.network.dtype, copy=False)
+
     def _mean_output(self, encoded: Array) -> Array:
         """Of encoded rows, shape (n, n_out)."""
         A = np.zeros((len(encoded), self.encoder.n_out))

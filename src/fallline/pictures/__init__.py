@@ -25,6 +25,11 @@ _HOME = {
     "predictions": "results",
     "residuals": "results",
     "roc": "results",
+    "LayerNormsDisplay": "norms",
+    "LayersDisplay": "layers",
+    "NetworkDisplay": "network",
+    "NeuronDisplay": "neuron",
+    "WeightImagesDisplay": "weights",
 }
 
 __all__ = sorted(_HOME)

@@ -6,10 +6,14 @@ from math import ceil, floor, log10
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from fallline.errors import ParameterError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 POSITIVE, NEGATIVE = "#1f6fb2", "#d9731a"  # numbers above and below zero; the latter are dashed as well
 INK, FAINT = "#333333", "#b8b8b8"
@@ -105,3 +109,37 @@ def halo(width: float = 2.5, color: str = "white") -> list[Any]:
     from matplotlib import patheffects
 
     return [patheffects.withStroke(linewidth=width, foreground=color)]
+
+
+def signed_colours() -> Colormap:
+    """Numbers around zero in the colours of their signs: orange below, blue above, white between."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("signed", ["#7a3d06", NEGATIVE, "#fbfbfb", POSITIVE, "#0b3357"])
+
+
+def number(value: float, signed: bool = False) -> str:
+    """A number in about three digits, with a true minus."""
+    return numbers([value], signed=signed)[0]
+
+
+def numbers(values: npt.ArrayLike, digits: int = 3, signed: bool = False) -> list[str]:
+    """A column of numbers, all with as many decimals as give the largest so many digits; below 100 two or more."""
+    column = np.asarray(values, dtype=np.float64)
+    largest = float(np.abs(column).max(initial=0.0))
+    decimals = digits - 1 - int(np.floor(np.log10(largest))) if 0 < largest < np.inf else 2
+    form = f".{max(2 if largest < 100 else 0, decimals)}f" if -4 < decimals < 7 else f".{digits - 1}e"
+    zero, sign = f"{0:{form}}", "+" if signed else ""  # zero has no sign
+    texts = [f"{value:{sign}{form}}" for value in column]
+    return [zero if text[1:] == zero else text.replace("-", "\N{MINUS SIGN}") for text in texts]
+
+
+def shortened(name: str, width: int, lines: int = 1) -> str:
+    """A name in so many lines of so many letters at most."""
+    if len(name) <= width:
+        return name
+    if lines == 1:
+        return name[: width - 1].rstrip() + "…"
+    at = name.rfind(", ", width // 2, width) + 1 or name.rfind(" ", width // 2, width + 1)
+    at = width if at < 0 else at
+    return name[:at] + "\n" + shortened(name[at:].lstrip(), width, lines - 1)
