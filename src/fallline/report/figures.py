@@ -9,8 +9,6 @@ from typing import Any
 
 from fallline.report.page import Figure, Grid
 
-MOST_MARKS = 2000  # of an SVG; what has more becomes pixels
-
 
 @contextmanager
 def drawing() -> Iterator[None]:
@@ -23,6 +21,13 @@ def drawing() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(own)
         yield
+
+
+def scratch_axes() -> Any:
+    """Axes that nobody sees, for a Display that is drawn again later."""
+    from matplotlib.figure import Figure as Drawing
+
+    return Drawing().subplots()
 
 
 def figure(

@@ -1,0 +1,164 @@
+"""What a report says of the training: the network, the way down, where each start ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fallline.errors import ParameterError
+from fallline.listeners import History
+from fallline.model import Model
+from fallline.pictures.layers import LayersDisplay
+from fallline.pictures.loss_curve import LossCurveDisplay
+from fallline.pictures.minima import MinimaDisplay
+from fallline.pictures.network import NetworkDisplay
+from fallline.pictures.norms import LayerNormsDisplay
+from fallline.pictures.path import DescentPathDisplay
+from fallline.pictures.starts import StartsDisplay
+from fallline.pictures.surface import LossSurfaceDisplay
+from fallline.pictures.weights import WeightImagesDisplay
+from fallline.report.figures import figure
+from fallline.report.page import Block, Figure, Grid, Section, Text
+from fallline.run import Run
+from fallline.table import Table
+from fallline.wording import SCORE_NAMES, number, score
+
+GRID, ROWS = 41, 500  # points a side and rows of a surface: a few seconds for a network of a table
+MOST_CURVE_ROWS = 400  # of the numbers of a loss curve
+
+
+def displayed(
+    make: Callable[[Any], Any], numbers: Grid | None = None, size: tuple[float, float] = (6.4, 4.2), **options: Any
+) -> Figure:
+    """A Display as a figure of the page; its caption says what it shows.
+
+    Parameters
+    ----------
+    make : callable
+        Takes axes, draws on them, and gives the Display back.
+    numbers, size, options
+        As `figure` takes them.
+
+    Returns
+    -------
+    Figure
+    """
+    made: list[Any] = []
+
+    def draw(paper: Any) -> None:
+        made.append(make(paper.subplots()))
+
+    drawn = figure(draw, "", "", numbers, size, **options)
+    caption = made[0].caption
+    return Figure(drawn.image, drawn.media, caption, caption, numbers, drawn.wide)
+
+
+def network_section(model: Model, table: Table | None) -> Section:
+    """The network of a model, drawn; with the values of a row where there is one."""
+    network, n = model.network, len(model.networks)
+    several = f"{n} networks, whose answers are averaged. The first of them: " if n > 1 else ""
+    inputs = (
+        "" if network.shape.inputs is None else f", with {network.shape.inputs.n_out} numbers before the first layer"
+    )
+    words = f"{several}{'-'.join(map(str, network.layer_sizes))} neurons{inputs}, {len(network.parameters):,} numbers."
+    row = None if table is None else table.rows(np.arange(1))
+    blocks: list[Block] = [
+        Text(words),
+        displayed(lambda ax: NetworkDisplay.from_model(model, row, ax=ax), size=(10, 6.2), wide=True),
+    ]
+    if model.encoder.image_shape is not None:
+        blocks.append(
+            displayed(lambda ax: WeightImagesDisplay.from_model(model, ax=ax), size=(10, 5), wide=True, pixels=True)
+        )
+    return Section("network", "The network", blocks)
+
+
+def descent_section(history: History, run: Run | None, curve: Callable[[Any], Any]) -> Section:
+    """The way down: losses by epoch; of a run that was recorded the path over the surface, and layer by layer.
+
+    Parameters
+    ----------
+    history : History
+    run : Run or None
+    curve : callable
+        Draws the loss curve on axes.
+
+    Returns
+    -------
+    Section
+    """
+    if not len(history):
+        return Section("descent", "The way down", [Text("There was no epoch.")])
+    blocks: list[Block] = [displayed(curve, _curve_numbers(history), size=(10, 4.4), wide=True)]
+    if run is not None and not np.isfinite(run.losses).any():
+        run = None
+    if run is not None:
+        known = run
+        if known.recorder is not None and len(known.recorder.steps) > 1:
+            try:
+                path = displayed(
+                    lambda ax: DescentPathDisplay.from_run(known, n=GRID, rows=ROWS, ax=ax),
+                    size=(10, 7.5), wide=True, pixels=True,
+                )  # fmt: skip
+            except ParameterError:  # it ended where it began
+                path = None
+            blocks += [path] if path is not None else []
+            blocks.append(displayed(lambda ax: LayerNormsDisplay.from_run(known, ax=ax), size=(6.4, 5.2)))
+        blocks.append(
+            displayed(
+                lambda ax: LossSurfaceDisplay.from_run(known, n=GRID, rows=ROWS, ax=ax), size=(6.4, 5.2), pixels=True
+            )
+        )
+        blocks.append(displayed(lambda ax: LayersDisplay.from_run(known, ax=ax), size=(10, 5.6), wide=True))
+    return Section("descent", "The way down", blocks)
+
+
+def _curve_numbers(history: History) -> Grid:
+    """Losses by epoch, medians over the starts."""
+    names = [name for name in ("loss", "validation_loss") if name in next(iter(history))]
+    epochs = history["epoch"][:, 0].astype(int)
+    step = -(-len(epochs) // MOST_CURVE_ROWS)
+    rows = []
+    for i in range(0, len(epochs), step):
+        values = [history[name][i] for name in names]
+        known = [value[np.isfinite(value)] for value in values]
+        rows.append([str(epochs[i]), *(f"{np.median(v):.4g}" if len(v) else "-" for v in known)])
+    header = ["epoch", *(name.replace("_", " ").replace("loss", "loss, median of the starts") for name in names)]
+    return Grid("Losses by epoch", header, rows)
+
+
+def starts_section(run: Run | None, each: Sequence[dict[str, float]], kept_epochs: Sequence[int]) -> Section:
+    """Where the random starts ended, and the plane through three of them."""
+    blocks: list[Block] = []
+    if each and len(each) > 1:
+        names = list(each[0])
+        rows = [
+            [str(k), str(kept_epochs[k]) if k < len(kept_epochs) else "", *(score(name, s[name]) for name in names)]
+            for k, s in enumerate(each)
+        ]
+        header = ["start", "kept at epoch", *(SCORE_NAMES.get(name, name) for name in names)]
+        blocks.append(Grid("Each start alone, on the rows that it held back", header, rows))
+    if run is not None and len(run.networks) > 1 and np.isfinite(run.losses).any():
+        known = run
+        losses = [[str(k), number(float(loss))] for k, loss in enumerate(run.losses)]
+        numbers = Grid("Final losses", ["start", "loss"], losses)
+        blocks.insert(0, displayed(lambda ax: StartsDisplay.from_run(known, ax=ax), numbers, size=(10, 4.6), wide=True))
+        if np.isfinite(run.losses).sum() >= 3:
+            blocks.append(
+                displayed(
+                    lambda ax: MinimaDisplay.from_run(known, n=25, rows=ROWS, ax=ax),
+                    size=(10, 4.8),
+                    wide=True,
+                    pixels=True,
+                )  # fmt: skip
+            )
+    return Section("starts", "Many starts", blocks)
+
+
+def loss_curve_of(subject: Model | Run) -> Callable[[Any], Any]:
+    """What draws the loss curve of a run or of the model that came of one."""
+    if isinstance(subject, Run):
+        return lambda ax: LossCurveDisplay.from_run(subject, ax=ax)
+    return lambda ax: LossCurveDisplay.from_model(subject, ax=ax)
