@@ -217,7 +217,7 @@ class DescentPathDisplay:
         ax.set_ylabel("distance across")
         title(
             ax,
-            "The way down",
+            "The way down" if self.diverged_after is None else "Not the way down: it diverged",
             f"{self.measured[0].upper()}{self.measured[1:]}; points in the colour of their true loss",
         )
 
@@ -228,10 +228,12 @@ class DescentPathDisplay:
         before, at, after = self.coordinates[[max(self.kept - 1, 0), self.kept, min(self.kept + 1, last)]]
         across = np.array([before[1] - after[1], after[0] - before[0]])
         across = across / (np.linalg.norm(across) or 1.0) * (1 if across @ (at - middle) > 0 else -1)
-        end = "end" if self.diverged_after is None else "then it diverged"
+        end = "end" if self.diverged_after is None else "leaves at"
         return {self.kept: ("kept", (across[0], across[1])), 0: ("start", side), last: (end, side)}
 
     def _draw_strips(self) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         loss, off = self.strips_
         (self.true_,) = loss.plot(self.steps, self.losses, color=POSITIVE, linewidth=1.8, label="true, along the path")
         (self.drawn_,) = loss.plot(
@@ -248,6 +250,7 @@ class DescentPathDisplay:
         off.set_ylim(0, max(1.1 * float(self.off_plane.max()), 1e-3 * self._length))
         off.set_ylabel("off the\nplane")
         off.set_xlabel("step")
+        off.xaxis.set_major_locator(MaxNLocator(9, integer=True))
         for strip in self.strips_:
             quiet(strip)
             strip.set_xlim(self.steps[0], self.steps[-1])

@@ -167,7 +167,11 @@ def calibration(
     ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     display.ax_.get_legend().remove()
     quiet(ax)
-    title(ax, "Is it as sure as it should be?", "above the dotted line it is too modest, below it too sure")
+    title(
+        ax,
+        "Is it as sure as it should be?",
+        "above the dotted line it came true more often than the model said, below it less often",
+    )
     return display
 
 
@@ -252,7 +256,7 @@ def _curves(
     """A curve for each class against the rest, on the same axes."""
     codes, P, names = _chances(model, table, outputs)
     ax = axes_for(ax, 7.0, 6.2)
-    ax.set_prop_cycle(color=CYCLE)
+    ax.set_prop_cycle(color=CYCLE, linewidth=[2.2] * len(CYCLE))
     if diagonal:
         ax.plot(*diagonal, color=INK, linewidth=1, linestyle=":")
     displays = []

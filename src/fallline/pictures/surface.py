@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+UNIT = "1: each neuron's weights change by their own size"
+
 
 class LossSurfaceDisplay:
     """The loss around a network, along two random directions as long in each neuron as its own weights.
@@ -185,7 +187,6 @@ class LossSurfaceDisplay:
             f"the network {plain(self.loss)}", (0, 0), (0, 16), textcoords="offset points", ha="center",
             color=INK, weight="bold", path_effects=halo(3), zorder=7,
         )  # fmt: skip
-        ax.set(aspect="equal", xlabel="along a random direction", ylabel="along another")
-        below = f"{self.measured[0].upper()}{self.measured[1:]}. 1: each neuron's weights changed by their own size"
-        title(ax, "The valley around the network", below, 80)
+        ax.set(aspect="equal", xlabel=f"along a random direction ({UNIT})", ylabel="along another")
+        title(ax, "The valley around the network", f"{self.measured[0].upper()}{self.measured[1:]}", 80)
         return self
