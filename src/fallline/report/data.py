@@ -49,9 +49,8 @@ def data_section(model: Model, table: Table) -> Section:
     pixels = table.image_shape is not None
     n_missing = int(np.isnan(table.X).any(axis=1).sum())
     blank = f" In {n_missing:,} of them something is missing." if n_missing else " Nothing is missing."
-    what = f"{table.n_rows:,} rows, {table.n_in} columns" + (
-        "" if table.y is None else f" and the target {table.target}"
-    )
+    target = "" if table.y is None else f" and the target {table.target}"
+    what = f"{table.n_rows:,} rows, {table.n_in} columns{target}"
     blocks: list[Block] = [Text(f"{table.name}: {what}.{blank}")]
     if table.y is not None and table.y.ndim == 1:
         blocks.append(_target(model, table))

@@ -59,10 +59,9 @@ def network_section(model: Model, table: Table | None) -> Section:
     """The network of a model, drawn; with the values of a row where there is one."""
     network, n = model.network, len(model.networks)
     several = f"{n} networks, whose answers are averaged. The first of them: " if n > 1 else ""
-    inputs = (
-        "" if network.shape.inputs is None else f", with {network.shape.inputs.n_out} numbers before the first layer"
-    )
-    words = f"{several}{'-'.join(map(str, network.layer_sizes))} neurons{inputs}, {len(network.parameters):,} numbers."
+    before, sizes = network.shape.inputs, "-".join(map(str, network.layer_sizes))
+    inputs = "" if before is None else f", of whose inputs {before.n_out} numbers are made for the first layer"
+    words = f"{several}{sizes} neurons{inputs}, {len(network.parameters):,} numbers to learn."
     row = None if table is None else table.rows(np.arange(1))
     blocks: list[Block] = [
         Text(words),
@@ -140,20 +139,18 @@ def starts_section(run: Run | None, each: Sequence[dict[str, float]], kept_epoch
         ]
         header = ["start", "kept at epoch", *(SCORE_NAMES.get(name, name) for name in names)]
         blocks.append(Grid("Each start alone, on the rows that it held back", header, rows))
-    if run is not None and len(run.networks) > 1 and np.isfinite(run.losses).any():
-        known = run
-        losses = [[str(k), number(float(loss))] for k, loss in enumerate(run.losses)]
-        numbers = Grid("Final losses", ["start", "loss"], losses)
-        blocks.insert(0, displayed(lambda ax: StartsDisplay.from_run(known, ax=ax), numbers, size=(10, 4.6), wide=True))
-        if np.isfinite(run.losses).sum() >= 3:
-            blocks.append(
-                displayed(
-                    lambda ax: MinimaDisplay.from_run(known, n=25, rows=ROWS, ax=ax),
-                    size=(10, 4.8),
-                    wide=True,
-                    pixels=True,
-                )  # fmt: skip
+    if run is None or len(run.networks) < 2 or not np.isfinite(run.losses).any():
+        return Section("starts", "Many starts", blocks)
+    known = run
+    losses = [[str(k), number(float(loss))] for k, loss in enumerate(run.losses)]
+    numbers = Grid("Final losses", ["start", "loss"], losses)
+    blocks.insert(0, displayed(lambda ax: StartsDisplay.from_run(known, ax=ax), numbers, size=(10, 4.6), wide=True))
+    if np.isfinite(run.losses).sum() >= 3:
+        blocks.append(
+            displayed(
+                lambda ax: MinimaDisplay.from_run(known, n=25, rows=ROWS, ax=ax), size=(10, 4.8), wide=True, pixels=True
             )
+        )
     return Section("starts", "Many starts", blocks)
 
 
