@@ -17,6 +17,7 @@ from fallline.cli.evaluate import evaluate
 from fallline.cli.info import info
 from fallline.cli.output import complain
 from fallline.cli.predict import predict
+from fallline.cli.report import report
 from fallline.cli.train import train
 from fallline.errors import FalllineError
 
@@ -44,7 +45,7 @@ def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for _command in (train, predict, evaluate, info, datasets):
+for _command in (train, predict, evaluate, report, info, datasets):
     app.command()(_telling(_command))
 
 

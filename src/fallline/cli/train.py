@@ -85,6 +85,9 @@ def train(
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
     engine: Annotated[str, setting("engine")] = "native",
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report to look at: one .html file with pictures.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> int:
@@ -105,10 +108,15 @@ def train(
     check_writable("--out", out)
     if history is not None:
         check_writable("--history", history, (".csv", ".json"))
-    check_different({"DATA": data, "--validation": validation_file, "--out": out, "--history": history})
+    if report is not None:
+        check_writable("--report", report, (".html", ".htm"))
+    check_different(
+        {"DATA": data, "--validation": validation_file, "--out": out, "--history": history, "--report": report}
+    )
 
     from fallline.cli.account import account
     from fallline.fit import fit
+    from fallline.listeners import Recorder
     from fallline.listeners.progress_bar import ProgressBar
     from fallline.table import read
 
@@ -121,7 +129,8 @@ def train(
     if validation_file is not None:
         as_trained = {name: table.kind(name) for name in table.columns}
         validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
-    fitted = fit(table, settings, () if quiet else (ProgressBar(),), validation_table, groups=groups)
+    callbacks = [*(() if quiet else (ProgressBar(),)), *(() if report is None else (Recorder(),))]
+    fitted = fit(table, settings, callbacks, validation_table, groups=groups)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
     written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
@@ -129,6 +138,10 @@ def train(
         fitted.model.save(out)
     if history is not None:
         fitted.run.history.write(history)
+    if report is not None:
+        from fallline.report import report_of_fit, write
+
+        write(report_of_fit(fitted, table), report)
     summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
     if as_json:
         from fallline.files.model_file import to_json
