@@ -1,0 +1,164 @@
+"""Reports: what is in them agrees with what was computed, and the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fallline as fl
+from fallline.fit import Fit, fit
+from fallline.report import Page, report_of_fit, report_of_model, report_of_run, write
+from fallline.report.data import digest
+from fallline.report.page import Figure, Grid
+from fallline.table import Table, load_bundled
+from fallline.wording import score
+
+SMALL = {"hidden": (16,), "epochs": 12, "starts": 3}
+
+
+def mixed(n: int = 240) -> Table:
+    """Numbers with gaps, categories, a date; two classes."""
+    rng = np.random.default_rng(3)
+    X = np.stack([rng.normal(size=n), rng.integers(0, 3, n), rng.integers(0, 900, n), np.full(n, 7)], axis=1)
+    y = np.where(X[:, 0] + (X[:, 1] == 2) + 0.3 * rng.normal(size=n) > 0.3, "yes", "no")
+    X[rng.random(n) < 0.1, 0] = np.nan
+    columns, labels = ("height <b>", "town", "day", "same"), {"town": ("Bath", "Ely", "York")}
+    return Table("mixed.csv", X.astype(np.float32), y, columns, "sold", labels=labels, dates=frozenset({"day"}))
+
+
+def fitted(table: Table, **settings: object) -> Fit:
+    return fit(table, SMALL | settings, [fl.Recorder()])
+
+
+@pytest.fixture(scope="module")
+def sold() -> tuple[Fit, Table, Page]:
+    table = mixed()
+    result = fitted(table)
+    return result, table, report_of_fit(result, table)
+
+
+def grids(page: Page) -> dict[str, Grid]:
+    found = {}
+    for section in page.sections:
+        for block in section.blocks:
+            if isinstance(block, Grid):
+                found[block.caption] = block
+            elif isinstance(block, Figure) and block.numbers:
+                found[block.numbers.caption] = block.numbers
+    return found
+
+
+def figures(page: Page) -> list[Figure]:
+    return [block for section in page.sections for block in section.blocks if isinstance(block, Figure)]
+
+
+def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
+    page = sold[2]
+    assert [section.name for section in page.sections if section.blocks] == [
+        "data", "network", "descent", "result", "starts", "settings",
+    ]  # fmt: skip
+    assert len(figures(page)) >= 12
+    for drawn in figures(page):
+        assert re.search(r"\w\.?$", drawn.alt)
+        assert len(drawn.image) > 1000
+
+
+def test_scores_are_those_of_the_fit(sold: tuple[Fit, Table, Page]) -> None:
+    result, _, page = sold
+    rows = {row[0]: row for row in grids(page)["Scores"].rows}
+    for name, label in (("accuracy", "accuracy"), ("log_loss", "log loss")):
+        assert rows[label][1] == score(name, result.scores[name])
+        assert rows[label][3] == score(name, result.beside["linear"][name])
+    assert page.numbers[0][:2] == ("accuracy", score("accuracy", result.scores["accuracy"]))
+    confusion = next(grid for caption, grid in grids(page).items() if caption.startswith("Rows of each class"))
+    counts = np.array([[int(cell) for cell in row[1:]] for row in confusion.rows])
+    assert counts.sum() == 240
+    assert np.trace(counts) == round(result.scores["accuracy"] * 240)
+
+
+def test_columns_are_told_with_what_they_hold(sold: tuple[Fit, Table, Page]) -> None:
+    _, table, page = sold
+    rows = {row[0]: row for row in grids(page)["The columns, and what they were taken for"].rows}
+    assert rows["height <b>"][1] == "number"
+    assert rows["height <b>"][2] == f"{np.isnan(table.X[:, 0]).mean():.1%}"
+    assert rows["town"][1] == "category"
+    assert "3 labels" in rows["town"][3]
+    assert rows["day"][3].startswith("2000-01-0")
+    assert rows["same"][1] == "left out"
+    assert "all values are 7" in rows["same"][3]
+    assert "height &lt;b&gt;" in page.html()
+
+
+def test_starts_and_settings(sold: tuple[Fit, Table, Page]) -> None:
+    result, table, page = sold
+    each = grids(page)["Each start alone, on the rows that it held back"]
+    assert [row[1] for row in each.rows] == [str(epoch) for epoch in result.run.kept_epochs]
+    assert each.rows[1][2] == score("accuracy", result.judgement.each[1]["accuracy"])
+    settings = {row[0]: row[1] for row in grids(page)["What was set, or chosen by the recipe"].rows}
+    assert settings["epochs"] == "12"
+    assert settings["hidden"] == "16"
+    assert digest(table) in grids(page)["Made with"].rows[0][1]
+
+
+def test_the_same_input_gives_the_same_bytes(sold: tuple[Fit, Table, Page]) -> None:
+    table = mixed()
+    assert report_of_fit(fitted(table), table).html() == sold[2].html()
+
+
+def test_any_cell_changes_the_digest() -> None:
+    one, other = mixed(), mixed()
+    assert digest(one) == digest(other)
+    other.X[3, 1] = 1 - other.X[3, 1]
+    assert digest(one) != digest(other)
+
+
+@pytest.mark.parametrize("name", ["iris", "digits", "diabetes"])
+def test_bundled_sets(name: str, tmp_path: Path) -> None:
+    table = load_bundled(name)
+    result = fitted(table, starts=1)
+    write(report_of_fit(result, table), tmp_path / "fit.html")
+    result.model.save(tmp_path / "model.fallline")
+    model = fl.load(tmp_path / "model.fallline")
+    write(report_of_model(model, table), tmp_path / "model.html")
+    write(report_of_model(model), tmp_path / "bare.html")
+    sizes = [(tmp_path / f"{what}.html").stat().st_size for what in ("fit", "model", "bare")]
+    assert sizes[0] < 2_000_000
+    assert sizes[0] > sizes[1] > sizes[2] > 10_000
+    page = report_of_model(model, table)
+    rows = {row[0]: row for row in grids(page)["Scores"].rows}
+    label, measure = ("accuracy", "accuracy") if model.task == "classification" else ("RMSE", "rmse")
+    assert rows[label][1] == score(measure, model.evaluate(table)[measure])
+
+
+def test_a_run() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    run = fl.descend(fl.Network([3, 8, 1], "tanh"), X, np.sin(X[:, 0]), epochs=6, starts=3, callbacks=fl.Recorder())
+    page = report_of_run(run)
+    assert page.title == "A descent of 3-8-1"
+    assert len(figures(page)) == 8
+    assert page.html() == report_of_run(run).html()
+    bare = fl.descend(fl.Network([3, 8, 1], "tanh"), X, np.sin(X[:, 0]), epochs=6)
+    assert len(figures(report_of_run(bare))) == 4
+
+
+@pytest.mark.filterwarnings("ignore::fallline.DivergenceWarning")
+def test_a_run_that_diverged_has_a_report_too() -> None:
+    X = np.random.default_rng(0).normal(size=(64, 3))
+    run = fl.descend(fl.Network([3, 1]), X, X[:, 0], optimizer=fl.SGD(1e6), epochs=9, callbacks=fl.Recorder())
+    assert run.stop_reason == "diverged"
+    assert "no longer a finite number" in report_of_run(run).html()
+
+
+def test_a_report_must_be_html(tmp_path: Path) -> None:
+    with pytest.raises(fl.ParameterError, match=r"the name must end in \.html"):
+        write(Page("a", "b", []), tmp_path / "report.pdf")
+
+
+def test_nothing_held_back_still_makes_a_report() -> None:
+    table = load_bundled("iris")
+    page = report_of_fit(fitted(table, validation=0.0, starts=1), table)
+    assert "result" not in [section.name for section in page.sections if section.blocks]
