@@ -262,7 +262,7 @@ class Model:
             There is no such row, network or neuron.
         """
         X = self._as_table(X)
-        n = X.n_rows if isinstance(X, Table) else len(np.asarray(X))
+        n = X.n_rows if isinstance(X, Table) else len(np.atleast_2d(X))
         if not 0 <= row < n:
             raise ParameterError(f"row is {row}; it must be from 0 to {n - 1}")
         table, number = None, row + 1
@@ -270,7 +270,7 @@ class Model:
             number += X.first_row
             X = table = replace(X.rows(np.array([row])), first_row=number - 1)
         else:
-            X = np.asarray(X)[[row]]
+            X = np.atleast_2d(X)[[row]]
         self.outputs(X)  # for its complaints
         rows = self._rows(X)
         return explain(self.encoder, self.networks, self.shares, self.sharpness, rows, table, network, neuron, number)

@@ -27,6 +27,22 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
+class InputStep:
+    """One number that the first layer takes.
+
+    Attributes
+    ----------
+    column, name : str
+        The column that it comes from, and what it is called.
+    x : float
+    """
+
+    column: str
+    name: str
+    x: float
+
+
+@dataclass(frozen=True)
 class LayerStep:
     """One layer of one network, a value for each neuron: times the weights, add the bias, activate.
 
@@ -83,6 +99,8 @@ class AnswerStep:
         Of the outputs.
     shares : list of float
         Of each network.
+    linear : list of bool
+        Whether it has no hidden layer.
     outputs : array of shape (n_networks, n_out)
     average : array of shape (n_out,)
         `shares @ outputs`.
@@ -101,6 +119,7 @@ class AnswerStep:
 
     names: list[str]
     shares: list[float]
+    linear: list[bool]
     outputs: Array
     average: Array
     sharpness: float
@@ -130,8 +149,8 @@ class Explanation:
         What becomes of each column, in the model's order.
     network : int
         Which of the networks the next three are about, from 0.
-    inputs : dict of str to dict of str to float
-        What its first layer takes, by column.
+    inputs : list of InputStep
+        What its first layer takes, in the order of the rows of its `W[0]`.
     layers : list of LayerStep
     neuron : NeuronStep
         The one that was asked for.
@@ -147,7 +166,7 @@ class Explanation:
     image_shape: tuple[int, int] | None
     columns: list[ColumnStep]
     network: int
-    inputs: dict[str, dict[str, float]]
+    inputs: list[InputStep]
     layers: list[LayerStep]
     neuron: NeuronStep
     answer: AnswerStep
@@ -222,11 +241,12 @@ def explain(
     answer = Answer(target, sharpness, output)
     names = [first_layer_names(encoder, each.shape.inputs) for each in networks]
     columns = [[encoder.columns[j] for j, _ in each] for each in names]
-    inputs: dict[str, dict[str, float]] = {}
-    for column, (_, name), value in zip(columns[network], names[network], taken[network][0].tolist(), strict=True):
-        inputs.setdefault(column, {})[name] = value
+    inputs = [
+        InputStep(column, name, x)
+        for column, (_, name), x in zip(columns[network], names[network], taken[network][0].tolist(), strict=True)
+    ]
     layer, j = neuron if neuron is not None else (last, output)
-    into = [name for _, name in names[network]] if layer == 0 else None
+    into = [each.name for each in inputs] if layer == 0 else None
     return Explanation(
         table.name if table is not None else "the table",
         number,
@@ -238,7 +258,7 @@ def explain(
         inputs,
         [_layer(exact[network], values[network], l) for l in range(last + 1)],
         _neuron(exact[network], taken[network], values[network], layer, j, into, output_names(target)),
-        _answer(answer, shares, values, average),
+        _answer(answer, shares, values),
         contributions(exact, shares, answer, taken, [typical_first_layer(encoder, each) for each in networks], columns),
     )
 
@@ -246,6 +266,8 @@ def explain(
 def _check_neuron(network: Network, k: int, neuron: tuple[int, int] | None) -> None:
     if neuron is None:
         return
+    if len(neuron) != 2:
+        raise ParameterError(f"neuron is {neuron!r}; it must be a layer and a neuron in it, such as (1, 0)")
     l, j = neuron
     if not 0 <= l < len(network.layers):
         raise ParameterError(f"there is no layer {l}; the layers of network {k} are 0 to {len(network.layers) - 1}")
@@ -270,8 +292,8 @@ def _neuron(
     return NeuronStep(l, j, name, names, x, network.W[l][:, j], float(network.b[l][j]), z, a)
 
 
-def _answer(answer: Answer, shares: Sequence[float], values: Sequence[LayerValues], average: Array) -> AnswerStep:
-    target = answer.target
+def _answer(answer: Answer, shares: Sequence[float], values: Sequence[LayerValues]) -> AnswerStep:
+    target, average = answer.target, mean_output(shares, values)
     probabilities, numbers = None, None
     if target.task == "classification":
         A = sharpened(average, answer.sharpness, answer.each)
@@ -282,6 +304,7 @@ def _answer(answer: Answer, shares: Sequence[float], values: Sequence[LayerValue
     return AnswerStep(
         output_names(target),
         list(shares),
+        [len(each.A) == 1 for each in values],
         np.stack([each.A[-1][0] for each in values]),
         average[0],
         answer.sharpness,

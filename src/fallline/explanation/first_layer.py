@@ -151,13 +151,13 @@ def _written(column: ColumnEncoding, x: float, table: Table | None) -> float | s
         if column.name in table.labels:
             return table.labels[column.name][int(x)]
         if column.name in table.dates:
-            return _date(float(x))
+            return _date(float(x), column.timed)
     return None if np.isnan(x) else float(str(np.float32(x)))  # the shortest that is the same float32
 
 
-def _date(days: float) -> str:
+def _date(days: float, timed: bool) -> str:
     moment = EPOCH + datetime.timedelta(days=days)
-    return moment.date().isoformat() if days == int(days) else moment.isoformat(" ", "seconds")
+    return moment.isoformat(" ", "seconds") if timed else moment.date().isoformat()
 
 
 def _how(column: ColumnEncoding, value: float | str | None, known: bool, becomes: dict[str, float]) -> str:
@@ -179,15 +179,16 @@ def _how(column: ColumnEncoding, value: float | str | None, known: bool, becomes
         if what:
             return f"all its indicators are 0 ({what})"
         if len(column.labels) == 2:
-            return f"{becomes[column.names[1][0]]:g}: -1 is {_label(column.labels[0])}, 1 is {_label(column.labels[1])}"
+            return f"-1 is {_label(column.labels[0])}, 1 is {_label(column.labels[1])}"
         return f"its indicator is 1, the other {len(column.labels) - 1} are 0"
     if value is None:
         stand_in = "0" if role == "date" else f"{column.center:g}"
         return f"missing: taken for {stand_in}" + (", and its indicator is 1" if column.missing else "")
     if role == "date":
-        return f"days from {_date(column.center)} times {column.scale:.4g}, bounded by 3; and waves of the calendar"
+        middle = _date(column.center, column.timed)
+        return f"days from {middle}, * {column.scale:.4g}, bounded; and waves of the calendar"
     away = f"({value:g} - {column.center:g}) * {column.scale:.4g}"
-    return f"{away}, smoothly bounded by 3"
+    return f"{away}, bounded"
 
 
 def _label(label: str) -> str:
@@ -200,7 +201,8 @@ def _typical_in_words(column: ColumnEncoding) -> str:
     if column.role == "yes/no":
         return f"halfway: {column.center:g}"
     if column.role == "date":
-        return f"{_date(column.center)}, the median"
+        return f"{_date(column.center, column.timed)}, the median"
     if column.role == "category":
-        return f"equal parts of its {len(column.labels)} labels"
+        n = len(column.labels)
+        return "halfway between its labels" if n == 2 else f"equal parts of its {n} labels"
     return "0, black" if column.role == "pixel" else ""
