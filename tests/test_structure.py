@@ -21,7 +21,7 @@ ORDER = [
     ["estimators"],
     ["fit"],
     ["model"],
-    ["files"],
+    ["files", "explanation"],
     ["table"],
     ["recipes"],
     ["descent", "minimization", "backpropagation", "surfaces", "matching", "units"],
@@ -30,7 +30,7 @@ ORDER = [
     ["engines"],
     ["optimizers", "schedules", "metrics", "evaluation", "network"],
     ["losses"],
-    ["activations", "inputs", "rates", "philox", "interrupt", "threads"],
+    ["activations", "inputs", "rates", "sharpness", "philox", "interrupt", "threads"],
     ["params", "wording"],
     ["atomic", "errors", "_core"],
 ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PrecisionWarning,
     )
     from fallline.estimators import NetworkClassifier, NetworkRegressor
+    from fallline.explanation import Explanation
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener, Recorder
     from fallline.matching import match_neurons
@@ -40,6 +41,7 @@ _HOME = {
     "DataError": "errors",
     "DivergenceWarning": "errors",
     "EarlyStopping": "listeners",
+    "Explanation": "explanation",
     "FalllineError": "errors",
     "Gradient": "backpropagation",
     "History": "listeners",
