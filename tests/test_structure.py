@@ -23,7 +23,7 @@ ORDER = [
     ["files"],
     ["table"],
     ["recipes"],
-    ["descent", "minimization", "backpropagation", "surfaces", "matching"],
+    ["descent", "minimization", "backpropagation", "surfaces", "matching", "units"],
     ["starts", "run"],
     ["listeners"],
     ["engines"],
