@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
     from fallline.backpropagation import Gradient, gradient
     from fallline.descent import descend
+    from fallline.diagnosis import Finding
     from fallline.errors import (
         DataError,
         DivergenceWarning,
@@ -41,6 +42,7 @@ _HOME = {
     "DivergenceWarning": "errors",
     "EarlyStopping": "listeners",
     "FalllineError": "errors",
+    "Finding": "diagnosis",
     "Gradient": "backpropagation",
     "History": "listeners",
     "Inputs": "inputs",
