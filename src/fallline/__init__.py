@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
     from fallline.backpropagation import Gradient, gradient
     from fallline.descent import descend
+    from fallline.diagnosis import Finding
     from fallline.errors import (
         DataError,
         DivergenceWarning,
@@ -43,6 +44,7 @@ _HOME = {
     "EarlyStopping": "listeners",
     "Explanation": "explanation",
     "FalllineError": "errors",
+    "Finding": "diagnosis",
     "Gradient": "backpropagation",
     "History": "listeners",
     "Inputs": "inputs",
