@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from typing import Any, final
 
@@ -392,6 +393,10 @@ class Model:
                     f"{name}row {first_row + row}, column {column.name!r}: the value is infinite or too large for "
                     "float32"
                 )
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the scores and the loss curve; by its name, since the report stands above this room."""
+        return str(import_module("fallline.report").html_of_model(self))
 
     def __repr__(self) -> str:
         several = f"{len(self.networks)} times " if len(self.networks) > 1 else ""

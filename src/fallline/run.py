@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +92,33 @@ class Run:
         from fallline.diagnosis import diagnose
 
         return diagnose(self)
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write the run as one HTML file to look at: the network, the way down, where each start ended.
+
+        The path over the loss surface is in it if a `Recorder` was among the callbacks.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in `.html`.
+
+        Raises
+        ------
+        ParameterError
+            It ends otherwise.
+        """
+        room = _report_room()
+        room.write(room.report_of_run(self), path)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the loss curve."""
+        return str(_report_room().html_of_run(self))
+
+
+def _report_room() -> Any:
+    """What writes reports stands far above this room: it is asked for by its name, and only when it is wanted."""
+    return import_module("fallline.report")
 
 
 @dataclass
