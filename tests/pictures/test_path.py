@@ -146,5 +146,5 @@ def test_what_cannot_be_drawn(digits_run):
     run = fl.descend(fl.Network([1, 2, 1]), x, x[:, 0], epochs=2)
     with pytest.raises(ParameterError, match="kept no path"):
         DescentPathDisplay.from_run(run)
-    with pytest.raises(ParameterError, match="start is 3; the run has 3, from 0 to 2"):
+    with pytest.raises(ParameterError, match="start is 3; the run has starts 0 to 2"):
         DescentPathDisplay.from_run(digits_run, start=3)

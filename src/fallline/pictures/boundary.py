@@ -246,7 +246,7 @@ class BoundaryDisplay:
         BoundaryDisplay
         """
         self.ax_ = ax = axes_for(ax, 8.0, 5.6)
-        self.figure_ = ax.get_figure()
+        self.figure_ = ax.figure
         self.surface_: Any = None
         self.wrong_: Any = None
         self.lines_: list[Any] = []
@@ -331,7 +331,7 @@ class BoundaryDisplay:
             )
         )
         beside = self.ax_.inset_axes((1.02, 0, 0.025, 1))
-        self.figure_.colorbar(self.surface_, cax=beside, label=self.target)  # type: ignore[union-attr]
+        self.figure_.colorbar(self.surface_, cax=beside, label=self.target)
 
     def _draw_curve(self) -> None:
         self.rows_.append(

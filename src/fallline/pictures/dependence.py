@@ -173,7 +173,7 @@ class PartialDependenceDisplay:
         PartialDependenceDisplay
         """
         self.ax_ = ax = axes_for(ax, 8.0, 4.6)
-        self.figure_ = ax.get_figure()
+        self.figure_ = ax.figure
         self.band_: Any = None
         self.rug_: Any = None
         one = len(self.names) == 1

@@ -171,7 +171,7 @@ class ImportanceDisplay:
         """
         order = np.argsort(-self.importances.mean(axis=1), kind="stable")[:most]
         self.ax_ = ax = axes_for(ax, 8.0, 1.6 + 0.28 * len(order))
-        self.figure_ = ax.get_figure()
+        self.figure_ = ax.figure
         shown = self.importances[order]
         means, places = shown.mean(axis=1), np.arange(len(order))
         ax.hlines(places, 0, means, color=POSITIVE, linewidth=5, alpha=0.35)

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import numpy.typing as npt
 
-from fallline.engines import Data, Engine, Plan, as_engine
 from fallline.errors import DataError
-from fallline.losses import Loss, as_loss
+from fallline.losses import Loss
 from fallline.network import Network, views
-from fallline.optimizers import SGD
 from fallline.pictures import style
-from fallline.pictures.sample import engine_for, sample_of
+from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
 from fallline.units import dead_units, saturated_units
 
@@ -113,7 +111,7 @@ class LayersDisplay:
         y: npt.ArrayLike,
         *,
         loss: Loss | str = "auto",
-        engine: Engine | str = "native",
+        rows: int = 1000,
         ax: Axes | None = None,
     ) -> LayersDisplay:
         """Draw a network's layers on some rows.
@@ -125,8 +123,8 @@ class LayersDisplay:
         y : array of shape (n,) or (n, n_targets)
         loss : Loss or str, default "auto"
             See `fallline.losses`; "auto" follows the output.
-        engine : {"native", "reference"} or Engine, default "native"
-            What computes the gradient.
+        rows : int, default 1000
+            Rows to measure on, at most; drawn with seed 0.
         ax : matplotlib axes, optional
             From a grid; several take its place. Of a new figure by default.
 
@@ -139,11 +137,10 @@ class LayersDisplay:
         DataError, ParameterError
             The rows do not fit the network or the loss.
         """
-        record = as_loss(loss, network.output)
-        return cls._of(network, record, Data.of(network, record, X, y), as_engine(engine)).plot(ax)
+        return cls._of(network, Yardstick.of_rows(network, X, y, loss, rows)).plot(ax)
 
     @classmethod
-    def from_run(cls, run: Run, *, start: int | None = None, ax: Axes | None = None) -> LayersDisplay:
+    def from_run(cls, run: Run, *, start: int | None = None, rows: int = 1000, ax: Axes | None = None) -> LayersDisplay:
         """Draw the layers of a run's network, on the rows that it was trained on.
 
         Parameters
@@ -151,26 +148,26 @@ class LayersDisplay:
         run : Run
         start : int, optional
             Which of its networks; the best by default.
+        rows : int, default 1000
+            Training rows to measure on, at most; drawn with seed 0.
         ax : matplotlib axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayersDisplay
-            On 1000 of the rows, if there are more; always the same ones.
 
         Raises
         ------
         ParameterError
             There is no such network.
         """
-        k, data = sample_of(run, start)
-        return cls._of(run.networks[k], run.plan.loss, data, engine_for(run.plan.loss)).plot(ax)
+        k = chosen_start(run, start)
+        return cls._of(run.networks[k], Yardstick.of_run(run, k, rows)).plot(ax)
 
     @classmethod
-    def _of(cls, network: Network, loss: Loss, data: Data, engine: Engine) -> LayersDisplay:
-        plan = Plan(network.shape, loss, SGD())
-        found = engine.gradient(plan, network.parameters, data)[1]
+    def _of(cls, network: Network, yardstick: Yardstick) -> LayersDisplay:
+        found, X = yardstick.gradient(network.parameters), yardstick.data.X
         if not np.isfinite(found).all():
             raise DataError("the gradient is not finite: the network has diverged")
         dW = [np.abs(part) for part in views(network.shape, found)[0]]
@@ -179,8 +176,8 @@ class LayersDisplay:
         decades = np.logspace(top - DECADES, top, BINS + 1)
         # What is smaller still counts as the smallest that is shown.
         gradients = [np.where((part > 0) & (part < decades[0]), decades[0], part) for part in dW]
-        A = network.forward(data.X).A
-        hidden = zip(dead_units(network, data.X), saturated_units(network, data.X), strict=True)
+        A = network.forward(X).A
+        hidden = zip(dead_units(network, X), saturated_units(network, X), strict=True)
         shares = [(float(dead.mean()), float(saturated.mean())) for dead, saturated in hidden]
         return cls(
             titles=[f"layer {l}: {layer.n_out:,} {layer.activation.name}" for l, layer in enumerate(network.layers)],
@@ -190,7 +187,7 @@ class LayersDisplay:
             dead=[dead for dead, _ in shares],
             saturated=[saturated for _, saturated in shares],
             sizes=[layer.n_out for layer in network.layers],
-            n_rows=len(data.X),
+            n_rows=yardstick.n_rows,
         )
 
     def plot(self, ax: Axes | None = None) -> LayersDisplay:

@@ -138,7 +138,7 @@ class LossCurveDisplay:
         LossCurveDisplay
         """
         self.ax_ = ax = axes_for(ax, 8.0, 4.6)
-        self.figure_ = ax.get_figure()
+        self.figure_ = ax.figure
         self.lines_: dict[str, list[Any]] = {}
         self.medians_: dict[str, Any] = {}
         curves: dict[str, tuple[Array, str, Any]] = {"training": (self.loss, POSITIVE, "-")}

@@ -13,7 +13,8 @@ from fallline.errors import ParameterError
 from fallline.matching import match_neurons
 from fallline.network import Network
 from fallline.pictures.heights import Heights
-from fallline.pictures.style import INK, halo, panels, plain, title
+from fallline.pictures.numbers import number
+from fallline.pictures.style import INK, halo, panels, title
 from fallline.pictures.yardstick import Yardstick
 from fallline.run import Run
 from fallline.surfaces import Plane
@@ -161,7 +162,7 @@ class MinimaDisplay:
         MinimaDisplay
         """
         self.axes_ = panels(ax, 1, 2, (8.6, 4.6))
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].get_figure()
+        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
         edge = [
             self.losses[[i, j]].max() + height for of in self.barriers for (i, j), height in zip(EDGES, of, strict=True)
         ]
@@ -201,7 +202,7 @@ class MinimaDisplay:
             )
             away = 1 if corner[1] > middle[1] else -1
             ax.annotate(
-                f"start {self.starts[k]}: {plain(loss)}", corner, (0, 13 * away), textcoords="offset points",
+                f"start {self.starts[k]}: {number(loss)}", corner, (0, 13 * away), textcoords="offset points",
                 ha="center", va="bottom" if away > 0 else "top", color=INK, fontsize=9, path_effects=halo(3), zorder=7,
             )  # fmt: skip
         ax.set(aspect="equal", xlim=a[[0, -1]], ylim=b[[0, -1]], xlabel=f"distance from start {self.starts[0]}")

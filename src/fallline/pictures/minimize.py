@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.pictures.heights import Heights, box_around
-from fallline.pictures.style import CYCLE, INK, axes_for, plain, title
+from fallline.pictures.numbers import number
+from fallline.pictures.style import CYCLE, INK, axes_for, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +121,7 @@ class MinimizeDisplay:
         MinimizeDisplay
         """
         self.ax_ = ax = axes_for(ax, 8.0, 5.8)
-        self.figure_ = ax.get_figure()
+        self.figure_ = ax.figure
         several = len(self.paths) > 1
         heights = Heights.of(self.surface, pale=several)
         self.surface_ = heights.draw(ax, self.x, self.y, self.surface)
@@ -136,7 +137,7 @@ class MinimizeDisplay:
                 ax.plot(*path.T, "o", color=color, markersize=5, markeredgecolor=INK, markeredgewidth=0.6, zorder=4 + i)
             ax.plot(
                 *path[-1], end, markersize=11, color=color, markeredgecolor=INK, markeredgewidth=1.4, linestyle="none",
-                label=f"{name}: {plain(values[-1])} after {len(path) - 1} steps", zorder=20,
+                label=f"{name}: {number(values[-1])} after {len(path) - 1} steps", zorder=20,
             )  # fmt: skip
             ax.plot(*path[0], "o", markersize=8, color="white", markeredgecolor=INK, markeredgewidth=1.6, zorder=19)
         ax.set(aspect="equal", xlim=self.x[[0, -1]], ylim=self.y[[0, -1]], xlabel="first variable", ylabel="second")

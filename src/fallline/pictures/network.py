@@ -12,7 +12,9 @@ from fallline.errors import DataError, ParameterError
 from fallline.model import Model
 from fallline.network import Network
 from fallline.pictures import names, style
+from fallline.pictures.numbers import MINUS, number
 from fallline.table import Table
+from fallline.wording import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -302,7 +304,7 @@ class NetworkDisplay:
             self._fill(column, at, across, partly=n > len(shown))
             if column > 0:
                 self._draw_biases(column, at, across)
-                largest = f"widest line: {style.number(self._largest[column - 1])}"
+                largest = f"widest line: {number(self._largest[column - 1])}"
                 ax.annotate(
                     largest, (column - 0.5, -rows / 2), (0, -6), textcoords="offset points", fontsize=8,
                     color="#888888", ha="center", va="top",
@@ -365,7 +367,7 @@ class NetworkDisplay:
                 continue
             for (x, y), j in zip(self._places(column, len(known)), self.shown_[column], strict=True):
                 text = ax.annotate(
-                    style.shortened(known[j], 22, lines), (x, y), (gap if side else -gap, 0),
+                    shortened(known[j], 22, lines), (x, y), (gap if side else -gap, 0),
                     textcoords="offset points", fontsize=9, color=style.INK, ha="left" if side else "right",
                     va="center", weight="bold" if side and j == best else "normal", annotation_clip=False,
                 )  # fmt: skip
@@ -378,7 +380,7 @@ class NetworkDisplay:
 def _in_a_neuron(value: float) -> str:
     """A number in the room that there is."""
     text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.replace("-", MINUS)
 
 
 def _legend() -> list[Line2D]:

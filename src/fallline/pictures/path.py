@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.pictures.heights import Heights, box_around
-from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, plain, quiet, title
-from fallline.pictures.yardstick import Yardstick
+from fallline.pictures.numbers import number
+from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, quiet, title
+from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
 from fallline.surfaces import Plane
 
@@ -124,7 +125,7 @@ class DescentPathDisplay:
         """
         if run.recorder is None or not len(run.recorder.steps):
             raise ParameterError("the run kept no path; descend with callbacks=[fallline.Recorder()]")
-        k = run.best_start if start is None else start
+        k = chosen_start(run, start)
         yardstick = Yardstick.of_run(run, k, rows)
         points, steps = run.recorder.points[:, k].astype(np.float64), run.recorder.steps
         losses = yardstick.losses(points)
@@ -189,7 +190,7 @@ class DescentPathDisplay:
         DescentPathDisplay
         """
         axes = panels(ax, 3, 1, (8, 7.2), height_ratios=[4.4, 1, 0.8])
-        self.ax_, self.strips_, self.figure_ = axes[0], axes[1:], axes[0].get_figure()
+        self.ax_, self.strips_, self.figure_ = axes[0], axes[1:], axes[0].figure
         heights = Heights.of(self.surface, self.losses)
         self._draw_map(heights)
         self._draw_strips()
@@ -208,7 +209,7 @@ class DescentPathDisplay:
             ax.scatter(x[point], y[point], c=INK, s=190, zorder=5)
             ax.scatter(x[point], y[point], c=[self.losses[point]], s=120, linewidths=2, zorder=6, **colors)
             ax.annotate(
-                f"{name} {plain(self.losses[point])}", (x[point], y[point]), (16 * right, 16 * up),
+                f"{name} {number(self.losses[point])}", (x[point], y[point]), (16 * right, 16 * up),
                 textcoords="offset points", ha=("right", "center", "left")[1 + round(right)],
                 va=("top", "center", "bottom")[1 + round(up)], color=INK, weight="bold", path_effects=halo(3), zorder=7,
             )  # fmt: skip
@@ -254,7 +255,7 @@ class DescentPathDisplay:
         for strip in self.strips_:
             quiet(strip)
             strip.set_xlim(self.steps[0], self.steps[-1])
-        self.figure_.align_ylabels([self.ax_, *self.strips_])  # type: ignore[union-attr]
+        self.figure_.align_ylabels([self.ax_, *self.strips_])
 
 
 def _from_start_to_end(points: Array) -> Plane:

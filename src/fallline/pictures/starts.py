@@ -114,7 +114,7 @@ class StartsDisplay:
         StartsDisplay
         """
         self.axes_ = left, right = panels(ax, 1, 2, (9, 4.8), width_ratios=[1.7, 1], wspace=0.02)
-        self.ax_, self.figure_ = left, left.get_figure()
+        self.ax_, self.figure_ = left, left.figure
         good = self.losses <= self.threshold
         epochs = np.arange(1, len(self.curves) + 1)
         self.curves_ = []

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from fallline.losses import Loss
 from fallline.network import Network
 from fallline.pictures.heights import Heights
-from fallline.pictures.style import INK, axes_for, halo, plain, title
-from fallline.pictures.yardstick import Yardstick
+from fallline.pictures.numbers import number
+from fallline.pictures.style import INK, axes_for, halo, title
+from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
 from fallline.surfaces import Plane
 
@@ -128,7 +129,7 @@ class LossSurfaceDisplay:
         -------
         LossSurfaceDisplay
         """
-        k = run.best_start if start is None else start
+        k = chosen_start(run, start)
         yardstick = Yardstick.of_run(run, k, rows)
         return cls._of(run.networks[k], yardstick, reach, n, seed)
 
@@ -167,7 +168,7 @@ class LossSurfaceDisplay:
         LossSurfaceDisplay
         """
         self.ax_ = ax = axes_for(ax, 7.0, 6.2)
-        self.figure_ = ax.get_figure()
+        self.figure_ = ax.figure
         heights = Heights.of(self.surface)
         self.surface_ = heights.draw(ax, self.a, self.b, self.surface)
         heights.bar(ax, self.loss_name)
@@ -184,7 +185,7 @@ class LossSurfaceDisplay:
             zorder=6,
         )
         ax.annotate(
-            f"the network {plain(self.loss)}", (0, 0), (0, 16), textcoords="offset points", ha="center",
+            f"the network {number(self.loss)}", (0, 0), (0, 16), textcoords="offset points", ha="center",
             color=INK, weight="bold", path_effects=halo(3), zorder=7,
         )  # fmt: skip
         ax.set(aspect="equal", xlabel=f"along a random direction ({UNIT})", ylabel="along another")
