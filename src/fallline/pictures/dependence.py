@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ MOST_LABELS = 15
 N_RUG = 200
 
 
+@final
 class PartialDependenceDisplay:
     """What a model says on average if all rows had the same value in one column, for one value after the other.
 
@@ -81,9 +82,9 @@ class PartialDependenceDisplay:
 
     @classmethod
     def from_model(
-        cls, model: Model, table: Table, column: str, n: int = 50, rows: int = 500
+        cls, model: Model, table: Table, column: str, *, n: int = 50, rows: int = 500, ax: Axes | None = None
     ) -> PartialDependenceDisplay:
-        """Ask a model about a table's rows.
+        """Ask a model about a table's rows, and draw what it says.
 
         Parameters
         ----------
@@ -94,6 +95,8 @@ class PartialDependenceDisplay:
             Values of a number or date; of a category all labels that occur, or the commonest 15.
         rows : int, default 500
             Rows to average over, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -104,11 +107,11 @@ class PartialDependenceDisplay:
         DataError
             The table has no such column, or no value in it.
         """
-        return cls._of(Subject(model, table), column, n, rows)
+        return cls._of(Subject(model, table), column, n, rows).plot(ax)
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, column: str, n: int = 50, rows: int = 500
+        cls, estimator: Any, X: Any, column: str, *, n: int = 50, rows: int = 500, ax: Axes | None = None
     ) -> PartialDependenceDisplay:
         """Ask a `NetworkClassifier` or `NetworkRegressor`; for other estimators scikit-learn has a Display.
 
@@ -118,14 +121,14 @@ class PartialDependenceDisplay:
         X : data frame or array of shape (n, n_columns)
         column : str
             An array's columns are called x0, x1, ...
-        n, rows
+        n, rows, ax
             As in `from_model`.
 
         Returns
         -------
         PartialDependenceDisplay
         """
-        return cls._of(Subject.of_estimator(estimator, X), column, n, rows)
+        return cls._of(Subject.of_estimator(estimator, X), column, n, rows).plot(ax)
 
     @classmethod
     def _of(cls, subject: Subject, column: str, n: int, rows: int) -> PartialDependenceDisplay:
@@ -167,6 +170,7 @@ class PartialDependenceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------

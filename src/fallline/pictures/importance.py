@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ Array = npt.NDArray[Any]
 ERRORS = ("log_loss", "rmse", "mae")  # scores of which less is better
 
 
+@final
 class ImportanceDisplay:
     """Permutation importance: how much worse the model's score is when the values of a column are shuffled.
 
@@ -66,11 +67,14 @@ class ImportanceDisplay:
         model: Model,
         table: Table,
         score: str | None = None,
+        *,
         n_repeats: int = 10,
         rows: int = 1000,
         seed: int = 0,
+        ax: Axes | None = None,
+        **plot: Any,
     ) -> ImportanceDisplay:
-        """Shuffle each column of a table that the model uses.
+        """Shuffle each column of a table that the model uses, and draw what it does.
 
         Parameters
         ----------
@@ -84,6 +88,8 @@ class ImportanceDisplay:
             Rows to shuffle, at most; drawn with seed 0.
         seed : int, default 0
             Of the shuffling.
+        ax, plot
+            As in `plot`.
 
         Returns
         -------
@@ -112,7 +118,8 @@ class ImportanceDisplay:
             for repeat in range(n_repeats):
                 shuffled = set_columns(table, {name: rng.permutation(values)}, y=table.y)
                 importances[i, repeat] = sign * (base[score] - model.evaluate(shuffled)[score])
-        return cls(columns=used, importances=importances, score=score, value=base[score], n_rows=table.n_rows)
+        display = cls(columns=used, importances=importances, score=score, value=base[score], n_rows=table.n_rows)
+        return display.plot(ax, **plot)
 
     @classmethod
     def from_estimator(
@@ -121,9 +128,12 @@ class ImportanceDisplay:
         X: Any,
         y: npt.ArrayLike,
         scoring: str | None = None,
+        *,
         n_repeats: int = 10,
         rows: int = 1000,
         seed: int = 0,
+        ax: Axes | None = None,
+        **plot: Any,
     ) -> ImportanceDisplay:
         """Do the same for any fitted estimator, with `sklearn.inspection.permutation_importance`.
 
@@ -134,7 +144,7 @@ class ImportanceDisplay:
         y : array of shape (n,)
         scoring : str, optional
             As in scikit-learn; the estimator's own `score` if nothing is said.
-        n_repeats, rows, seed
+        n_repeats, rows, seed, ax, plot
             As in `from_model`.
 
         Returns
@@ -154,14 +164,17 @@ class ImportanceDisplay:
         from sklearn.metrics import get_scorer  # type: ignore[import-untyped]
 
         value = get_scorer(score)(estimator, X, y)
-        return cls(columns=columns, importances=found.importances, score=score, value=float(value), n_rows=min(n, rows))
+        return cls(
+            columns=columns, importances=found.importances, score=score, value=float(value), n_rows=min(n, rows)
+        ).plot(ax, **plot)
 
-    def plot(self, ax: Axes | None = None, most: int = 20) -> ImportanceDisplay:
+    def plot(self, ax: Axes | None = None, *, most: int = 20) -> ImportanceDisplay:
         """Draw a line a column, the most important on top.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
         most : int, default 20
             Columns to draw, at most.
 

@@ -125,7 +125,7 @@ class LayersDisplay:
             See `fallline.losses`; "auto" follows the output.
         rows : int, default 1000
             Rows to measure on, at most; drawn with seed 0.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -150,7 +150,7 @@ class LayersDisplay:
             Which of its networks; the best by default.
         rows : int, default 1000
             Training rows to measure on, at most; drawn with seed 0.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -195,13 +195,12 @@ class LayersDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayersDisplay
-            Itself.
         """
         n_layers = len(self.titles)
         panels = style.panels(ax, n_layers, 3, (8.0, 1.25 * n_layers + 1.0))

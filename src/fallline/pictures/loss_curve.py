@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ REASONS = {
 }
 
 
+@final
 class LossCurveDisplay:
     """Training and validation loss by epoch; of several starts thin lines, with their median.
 
@@ -76,18 +77,60 @@ class LossCurveDisplay:
         self.loss, self.validation_loss, self.kept_epochs, self.why = loss, validation_loss, kept_epochs, why
 
     @classmethod
-    def from_run(cls, run: Run) -> LossCurveDisplay:
-        """Read a run."""
-        return cls._of(run.history, run.kept_epochs, run.message)
+    def from_run(cls, run: Run, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw the losses of a run.
+
+        Parameters
+        ----------
+        run : Run
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        ParameterError
+            It has no epochs.
+        """
+        return cls._of(run.history, run.kept_epochs, run.message).plot(ax)
 
     @classmethod
-    def from_history(cls, history: History) -> LossCurveDisplay:
-        """Read a history; it knows nothing of what was kept, and why the descent ended."""
-        return cls._of(history, (), "")
+    def from_history(cls, history: History, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw a history; it knows nothing of what was kept, and why the descent ended.
+
+        Parameters
+        ----------
+        history : History
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        ParameterError
+            It has no epochs.
+        """
+        return cls._of(history, (), "").plot(ax)
 
     @classmethod
-    def from_model(cls, model: Model) -> LossCurveDisplay:
-        """Read what a model remembers of its training.
+    def from_model(cls, model: Model, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw what a model remembers of its training.
+
+        Parameters
+        ----------
+        model : Model
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
 
         Raises
         ------
@@ -100,11 +143,22 @@ class LossCurveDisplay:
         history = History(training["history"])
         starts = history["loss"].shape[1]
         kept = training.get("kept_epochs", [])
-        return cls._of(history, kept if len(kept) == starts else (), REASONS.get(training.get("stop_reason", ""), ""))
+        why = REASONS.get(training.get("stop_reason", ""), "")
+        return cls._of(history, kept if len(kept) == starts else (), why).plot(ax)
 
     @classmethod
-    def from_estimator(cls, estimator: Any) -> LossCurveDisplay:
-        """Read a fitted estimator: one of fallline's, or a perceptron with scikit-learn's `loss_curve_`.
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw the losses of a fitted estimator: one of fallline's, or a perceptron with scikit-learn's `loss_curve_`.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
 
         Raises
         ------
@@ -112,10 +166,10 @@ class LossCurveDisplay:
             It has neither; it may not be fitted.
         """
         if hasattr(estimator, "model_"):
-            return cls.from_model(estimator.model_)
+            return cls.from_model(estimator.model_, ax=ax)
         if not hasattr(estimator, "loss_curve_"):
             raise ParameterError(f"{type(estimator).__name__} has no history of its training; fit it first")
-        return cls(loss=np.array(estimator.loss_curve_)[:, None])
+        return cls(loss=np.array(estimator.loss_curve_)[:, None]).plot(ax)
 
     @classmethod
     def _of(cls, history: History, kept_epochs: Sequence[int], why: str) -> LossCurveDisplay:
@@ -132,6 +186,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------

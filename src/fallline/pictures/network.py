@@ -187,16 +187,18 @@ class NetworkDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: npt.ArrayLike | None = None, **options: Any) -> NetworkDisplay:
+    def from_estimator(
+        cls, estimator: Any, X: npt.ArrayLike | None = None, *, ax: Axes | None = None, **options: Any
+    ) -> NetworkDisplay:
         """Draw one of the networks of a fitted `NetworkClassifier` or `NetworkRegressor`; see `from_model`."""
-        return cls.from_model(estimator.model_, X, **options)
+        return cls.from_model(estimator.model_, X, ax=ax, **options)
 
     def plot(self, ax: Axes | None = None, *, most_neurons: int = 12, most_edges: int = 1500) -> NetworkDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
         most_neurons : int, default 12
             Drawn of a layer.
@@ -206,7 +208,6 @@ class NetworkDisplay:
         Returns
         -------
         NetworkDisplay
-            Itself.
 
         Raises
         ------

@@ -280,7 +280,7 @@ class NeuronDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
         most : int, default 8
             Inputs with a line of their own, those with the largest products; the others are drawn together.
@@ -288,7 +288,6 @@ class NeuronDisplay:
         Returns
         -------
         NeuronDisplay
-            Itself.
 
         Raises
         ------

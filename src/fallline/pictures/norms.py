@@ -75,7 +75,7 @@ class LayerNormsDisplay:
             Which start; the best by default.
         rows : int, default 1000
             Training rows to measure gradients on, at most; drawn with seed 0.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -109,13 +109,12 @@ class LayerNormsDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayerNormsDisplay
-            Itself.
         """
         panels = style.panels(ax, 2, 1, (8.0, 5.6))
         self.axes_, self.ax_, self.figure_ = panels, panels[0], panels[0].figure

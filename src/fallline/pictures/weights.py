@@ -75,7 +75,7 @@ class WeightImagesDisplay:
             Height and width; square if it is not given.
         neurons : sequence of int, optional
             Of the first layer; by default the 32 with the largest weights, in their order.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
 
         Returns
@@ -137,13 +137,12 @@ class WeightImagesDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
 
         Returns
         -------
         WeightImagesDisplay
-            Itself.
         """
         n, height, width = self.images.shape
         few = max(1, isqrt(int(1.3 * n * height / width)))
