@@ -2,7 +2,7 @@
 
 Each class keeps what it shows as attributes. Class methods whose names begin with `from_` compute it, draw it on the
 axes `ax`, or on those of a new figure, and give the Display back, with its axes in `ax_` and its figure in `figure_`;
-`plot(ax)` draws it again, elsewhere.
+`plot(ax)` draws it again, elsewhere. `caption` says in words what the picture shows.
 """
 
 from __future__ import annotations

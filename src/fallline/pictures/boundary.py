@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fallline.errors import DataError, ParameterError
 from fallline.model import Model
 from fallline.network import Network
+from fallline.pictures.numbers import number
 from fallline.pictures.style import CYCLE, INK, POSITIVE, axes_for, halo, quiet, title
 from fallline.pictures.subject import Subject, repeated, set_columns
 from fallline.table import Table
@@ -249,6 +250,24 @@ class BoundaryDisplay:
             target=target.name,
         )
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        of = f"What the model says of {self.target} by {' and '.join(self.columns)}"
+        n, fixed = f"{len(self.rows):,} rows are drawn", f", {self._fixed}" if self.others else ""
+        if self.classes is not None:
+            return f"{of}{fixed}. {n}; the model takes {int(self.wrong.sum()):,} of them for another class."
+        low, high, lowest, highest = (number(f(v)) for v in (self.answers, self.targets) for f in (np.min, np.max))
+        return f"{of}{fixed}: from {low} to {high}. {n}, with targets from {lowest} to {highest}."
+
+    @property
+    def _fixed(self) -> str:
+        """Where the other columns stand."""
+        values = [f"{name} = {value}" for name, value in self.others.items()]
+        n_more = len(values) - MOST_NAMED
+        more = f", and {n_more} others at their usual values" if n_more > 0 else ""
+        return f"with {', '.join(values[:MOST_NAMED])}{more}" if values else ""
+
     def plot(self, ax: Axes | None = None) -> BoundaryDisplay:
         """Draw it.
 
@@ -275,9 +294,7 @@ class BoundaryDisplay:
             self._draw_chances() if self.classes is not None else self._draw_curve()
             ax.set(xlabel=self.columns[0], xlim=self.grid[0][[0, -1]])
             quiet(ax)
-        fixed = [f"{name} = {value}" for name, value in self.others.items()]
-        more = f", and {len(fixed) - MOST_NAMED} others at their usual values" if len(fixed) > MOST_NAMED else ""
-        title(ax, f"{self.target} as the model sees it", f"with {', '.join(fixed[:MOST_NAMED])}{more}" if fixed else "")
+        title(ax, f"{self.target} as the model sees it", self._fixed)
         return self
 
     def _color(self, k: int) -> str:

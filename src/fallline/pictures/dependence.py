@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from fallline.errors import DataError
 from fallline.model import Model
+from fallline.pictures.numbers import number
 from fallline.pictures.style import CYCLE, INK, POSITIVE, axes_for, quiet, title
-from fallline.pictures.subject import Subject, as_date, repeated, set_columns
+from fallline.pictures.subject import Subject, as_date, as_text, repeated, set_columns
 from fallline.table import Kind, Table
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,6 +165,22 @@ class PartialDependenceDisplay:
             rug=counts[at.astype(np.int64)] if kind == "category" else some.column(column)[:N_RUG],
             target=subject.model.encoder.target.name,
         )
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for name, mean in zip(self.names, self.mean.T, strict=True):
+            ends = " to ".join(f"{number(mean[i])} at {self._at(i)}" for i in (mean.argmin(), mean.argmax()))
+            ways.append(f"{'' if name == self.target else f'{name} '}from {ends}")
+        return (
+            f"What the model says of {self.target} on average, if all rows had the same value of {self.column}: "
+            f"{listed_briefly(ways)}."
+        )
+
+    def _at(self, i: int) -> str:
+        """A value as its user writes it."""
+        return str(self.values[i]) if self.kind == "category" else as_text(self.kind, float(self.values[i]))
 
     def plot(self, ax: Axes | None = None) -> PartialDependenceDisplay:
         """Draw a curve, with a tick for each of some rows; or a dot for each label.

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError, did_you_mean
 from fallline.model import Model
+from fallline.pictures.numbers import number
 from fallline.pictures.style import FAINT, INK, POSITIVE, axes_for, quiet, title
 from fallline.pictures.subject import Subject, set_columns
 from fallline.table import Table
+from fallline.wording import SCORE_NAMES, listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,6 +170,26 @@ class ImportanceDisplay:
             columns=columns, importances=found.importances, score=score, value=float(value), n_rows=min(n, rows)
         ).plot(ax, **plot)
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        means = self.importances.mean(axis=1)
+        order = np.argsort(-means, kind="stable")
+        return (
+            f"How much {self._word} is {self._change} when a column is shuffled, on average over "
+            f"{self.importances.shape[1]} shuffles of {self.n_rows:,} rows: "
+            f"{listed_briefly(f'{self.columns[i]} {number(means[i])}' for i in order)}. With all in order it is "
+            f"{number(self.value)}."
+        )
+
+    @property
+    def _word(self) -> str:
+        return SCORE_NAMES.get(self.score, self.score.replace("_", " "))
+
+    @property
+    def _change(self) -> str:
+        return "added" if self.score in ERRORS else "lost"
+
     def plot(self, ax: Axes | None = None, *, most: int = 20) -> ImportanceDisplay:
         """Draw a line a column, the most important on top.
 
@@ -195,9 +217,8 @@ class ImportanceDisplay:
         ax.axvline(0, color=FAINT, linewidth=1)
         ax.set_yticks(places, [self.columns[i] for i in order])
         ax.set_ylim(len(order) - 0.4, -0.6)
-        word = "R²" if self.score == "r2" else self.score.replace("_", " ")
-        more = "added" if self.score in ERRORS else "lost"
-        ax.set_xlabel(f"{word} {more} when the column is shuffled (all in order: {self.value:.3g})")
+        all_in_order = f"all in order: {number(self.value)}"
+        ax.set_xlabel(f"{self._word} {self._change} when the column is shuffled ({all_in_order})")
         of = (
             f" The {len(order)} most important of {len(self.columns)} columns."
             if len(order) < len(self.columns)

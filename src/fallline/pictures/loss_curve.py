@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fallline.errors import ParameterError
 from fallline.listeners import History
 from fallline.model import Model
+from fallline.pictures.numbers import number
 from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, axes_for, halo, log_scale, quiet, title
 from fallline.run import Run
 
@@ -180,6 +181,24 @@ class LossCurveDisplay:
         validation_loss = history["validation_loss"].astype(np.float64) if validated else None
         return cls(loss=loss.astype(np.float64), validation_loss=validation_loss, kept_epochs=kept_epochs, why=why)
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for name, losses in (("training", self.loss), ("validation", self.validation_loss)):
+            if losses is not None and np.isfinite(losses).any():
+                median = _medians(losses)[1]
+                ways.append(f"{name} loss from {number(median[0])} to {number(median[-1])}")
+        n_epochs, n_starts = self.loss.shape
+        several = f", medians of {n_starts} starts" if n_starts > 1 else ""
+        kept = f" The parameters of epoch {self.kept_epochs[0]} were kept." if len(self.kept_epochs) == 1 else ""
+        why = f" {self._ended}." if self.why else ""
+        return f"{' and '.join(ways) or 'No finite loss'} over {n_epochs:,} epochs{several}.".capitalize() + kept + why
+
+    @property
+    def _ended(self) -> str:
+        return f"{self.why[:1].upper()}{self.why[1:]}"
+
     def plot(self, ax: Axes | None = None) -> LossCurveDisplay:
         """Draw the curves.
 
@@ -211,7 +230,7 @@ class LossCurveDisplay:
         quiet(ax)
         n_starts = self.loss.shape[1]
         several = f"{n_starts} starts, thin, and their median. " if n_starts > 1 else ""
-        title(ax, "Loss by epoch", f"{several}{self.why[:1].upper()}{self.why[1:]}")
+        title(ax, "Loss by epoch", f"{several}{self._ended}")
         return self
 
     def _draw(self, name: str, losses: Array, color: str, dash: Any) -> None:
@@ -226,9 +245,7 @@ class LossCurveDisplay:
                 epochs[measured], of_start[measured], **style | (several if n_starts > 1 else one)
             )
         if n_starts > 1:
-            measured = np.isfinite(losses).any(axis=1)
-            median = np.nanmedian(losses[measured], axis=1)
-            (self.medians_[name],) = self.ax_.plot(epochs[measured], median, **style | one)
+            (self.medians_[name],) = self.ax_.plot(*_medians(losses), **style | one)
 
     def _mark_kept(self) -> None:
         """Where each start's kept parameters stand on its curve."""
@@ -244,3 +261,9 @@ class LossCurveDisplay:
             *np.array(kept).T, "*" if size > 10 else "o", color=INK, markersize=size, markeredgecolor="white",
             markeredgewidth=1, linestyle="none", label=label, path_effects=halo(2), zorder=5,
         )  # fmt: skip
+
+
+def _medians(losses: Array) -> tuple[Array, Array]:
+    """Epochs in which a loss was measured, and its median over the starts."""
+    measured = np.flatnonzero(np.isfinite(losses).any(axis=1))
+    return measured + 1, np.nanmedian(losses[measured], axis=1)

@@ -12,6 +12,7 @@ from fallline.errors import ParameterError
 from fallline.pictures.heights import Heights, box_around
 from fallline.pictures.numbers import number
 from fallline.pictures.style import CYCLE, INK, axes_for, title
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,6 +114,15 @@ class MinimizeDisplay:
             surface = np.array([[_value(f(np.array([s, t]))) for t in y] for s in x])
         values = [result.path_fun[: len(path)] for path, result in zip(paths, results, strict=True)]
         return cls(x=x, y=y, surface=surface, paths=paths, values=values, names=names).plot(ax)
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = [
+            f"{name} from {number(values[0])} to {number(values[-1])} in {len(path) - 1:,} steps"
+            for name, path, values in zip(self.names, self.paths, self.values, strict=True)
+        ]
+        return f"The way down on a function of two variables: {listed_briefly(ways)}."
 
     def plot(self, ax: Axes | None = None) -> MinimizeDisplay:
         """Draw contours and paths.

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from fallline.errors import ParameterError
 from fallline.network import Shape, views
 from fallline.pictures import style
+from fallline.pictures.numbers import number
 from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,6 +105,18 @@ class LayerNormsDisplay:
         labels += [f"layer {l}" for l in range(len(shape.layers))]
         n_rows = yardstick.n_rows
         return cls(steps=steps, labels=labels, gradient_norms=gradient_norms, changes=changes, n_rows=n_rows).plot(ax)
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for label, norms in zip(self.labels, self.gradient_norms.T, strict=True):
+            known = norms[np.isfinite(norms)]
+            ways += [f"from {number(known[0])} to {number(known[-1])} in {label}"] if len(known) else []
+        return (
+            f"Norms of the gradient on {self.n_rows:,} rows, and below them how fast the weights change, over "
+            f"{self.steps[-1]:,} steps. From the first to the last they go {listed_briefly(ways)}."
+        )
 
     def plot(self, ax: Axes | None = None) -> LayerNormsDisplay:
         """Draw it.
