@@ -29,15 +29,35 @@ def listed_briefly(names: Iterable[object], most: int = 5) -> str:
     return ", ".join(words[:most]) + more
 
 
-def number(value: float) -> str:
-    """Write a number as people do: four digits that count, no exponent where it can be helped.
+def number(value: float, digits: int = 4) -> str:
+    """Write a number as people do: so many digits that count, no exponent where it can be helped.
 
     Examples
     --------
-    >>> number(302612.4), number(0.0812345), number(12.0)
-    ('302,612', '0.08123', '12')
+    >>> number(302612.4), number(0.0812345), number(12.0), number(2.5e-7, digits=1)
+    ('302,612', '0.08123', '12', '2e-7')
     """
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+    text = f"{value:.{digits}g}"
+    if "e+" in text and abs(value) < 1e12:
+        return f"{value:,.0f}"
+    return text.replace("e+", "e").replace("e-0", "e-")
+
+
+def shortened(name: str, width: int, lines: int = 1) -> str:
+    """Give a name in so many lines of so many letters at most.
+
+    Examples
+    --------
+    >>> shortened("mean of the radius", 9), shortened("mean of the radius", 12, lines=2).splitlines()
+    ('mean of…', ['mean of the', 'radius'])
+    """
+    if len(name) <= width:
+        return name
+    if lines == 1:
+        return name[: width - 1].rstrip() + "…"
+    at = name.rfind(", ", width // 2, width) + 1 or name.rfind(" ", width // 2, width + 1)
+    at = width if at < 0 else at
+    return name[:at] + "\n" + shortened(name[at:].lstrip(), width, lines - 1)
 
 
 def score(name: str, value: float) -> str:

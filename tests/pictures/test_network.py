@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 import fallline as fl
 from fallline.pictures import NetworkDisplay, style
+from fallline.pictures.numbers import number
 
 RNG = np.random.default_rng(2)
 
@@ -52,7 +53,7 @@ def test_width_grows_with_strength_and_the_scale_is_written_below_each_layer() -
     net.W[1] *= 50
     display = NetworkDisplay.from_network(net)
     sizes = [np.abs(W).max() for W in net.W]
-    assert [f"widest line: {style.number(size)}" in texts(display) for size in sizes] == [True, True]
+    assert [f"widest line: {number(size)}" in texts(display) for size in sizes] == [True, True]
     second = np.isin(display.edge_weights_, net.W[1])
     for layer, size in ((~second, sizes[0]), (second, sizes[1])):
         share = np.abs(display.edge_weights_[layer]) / size

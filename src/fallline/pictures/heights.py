@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import DataError
-from fallline.pictures.style import HEIGHT, INK, plain
+from fallline.pictures.numbers import number
+from fallline.pictures.style import HEIGHT, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,12 +155,12 @@ class Heights:
 
         beside = ax.inset_axes((1.02, 0, 0.025, 1))
         colors = ScalarMappable(self.norm, self.colors)
-        figure: Any = ax.get_figure()
+        figure: Any = ax.figure
         figure.colorbar(
             colors,
             cax=beside,
             ticks=self.ticks,
-            format=FuncFormatter(lambda height, _: plain(height)),
+            format=FuncFormatter(lambda height, _: number(height)),
             extend="max",
             extendfrac=0.03,
         )

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import numpy.typing as npt
 
-from fallline.engines import Data, Engine, Plan, as_engine
 from fallline.errors import DataError
-from fallline.losses import Loss, as_loss
+from fallline.losses import Loss
 from fallline.network import Network, views
-from fallline.optimizers import SGD
 from fallline.pictures import style
-from fallline.pictures.sample import engine_for, sample_of
+from fallline.pictures.numbers import number
+from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
 from fallline.units import dead_units, saturated_units
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +45,14 @@ class Spread:
     counts: Array
     edges: Array
     zeros: float
+
+    @property
+    def median(self) -> float:
+        """Of the numbers that are counted, to the middle of its bin; 0 if there are none."""
+        if not self.counts.any():
+            return 0.0
+        bin_ = int(np.searchsorted(self.counts.cumsum(), self.counts.sum() / 2))
+        return float(self.edges[bin_ : bin_ + 2].mean())
 
     @classmethod
     def of(cls, values: Array, edges: Array) -> Spread:
@@ -113,7 +121,7 @@ class LayersDisplay:
         y: npt.ArrayLike,
         *,
         loss: Loss | str = "auto",
-        engine: Engine | str = "native",
+        rows: int = 1000,
         ax: Axes | None = None,
     ) -> LayersDisplay:
         """Draw a network's layers on some rows.
@@ -125,9 +133,9 @@ class LayersDisplay:
         y : array of shape (n,) or (n, n_targets)
         loss : Loss or str, default "auto"
             See `fallline.losses`; "auto" follows the output.
-        engine : {"native", "reference"} or Engine, default "native"
-            What computes the gradient.
-        ax : matplotlib axes, optional
+        rows : int, default 1000
+            Rows to measure on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -139,11 +147,10 @@ class LayersDisplay:
         DataError, ParameterError
             The rows do not fit the network or the loss.
         """
-        record = as_loss(loss, network.output)
-        return cls._of(network, record, Data.of(network, record, X, y), as_engine(engine)).plot(ax)
+        return cls._of(network, Yardstick.of_rows(network, X, y, loss, rows)).plot(ax)
 
     @classmethod
-    def from_run(cls, run: Run, *, start: int | None = None, ax: Axes | None = None) -> LayersDisplay:
+    def from_run(cls, run: Run, *, start: int | None = None, rows: int = 1000, ax: Axes | None = None) -> LayersDisplay:
         """Draw the layers of a run's network, on the rows that it was trained on.
 
         Parameters
@@ -151,26 +158,26 @@ class LayersDisplay:
         run : Run
         start : int, optional
             Which of its networks; the best by default.
-        ax : matplotlib axes, optional
+        rows : int, default 1000
+            Training rows to measure on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayersDisplay
-            On 1000 of the rows, if there are more; always the same ones.
 
         Raises
         ------
         ParameterError
             There is no such network.
         """
-        k, data = sample_of(run, start)
-        return cls._of(run.networks[k], run.plan.loss, data, engine_for(run.plan.loss)).plot(ax)
+        k = chosen_start(run, start)
+        return cls._of(run.networks[k], Yardstick.of_run(run, k, rows)).plot(ax)
 
     @classmethod
-    def _of(cls, network: Network, loss: Loss, data: Data, engine: Engine) -> LayersDisplay:
-        plan = Plan(network.shape, loss, SGD())
-        found = engine.gradient(plan, network.parameters, data)[1]
+    def _of(cls, network: Network, yardstick: Yardstick) -> LayersDisplay:
+        found, X = yardstick.gradient(network.parameters), yardstick.data.X
         if not np.isfinite(found).all():
             raise DataError("the gradient is not finite: the network has diverged")
         dW = [np.abs(part) for part in views(network.shape, found)[0]]
@@ -179,8 +186,8 @@ class LayersDisplay:
         decades = np.logspace(top - DECADES, top, BINS + 1)
         # What is smaller still counts as the smallest that is shown.
         gradients = [np.where((part > 0) & (part < decades[0]), decades[0], part) for part in dW]
-        A = network.forward(data.X).A
-        hidden = zip(dead_units(network, data.X), saturated_units(network, data.X), strict=True)
+        A = network.forward(X).A
+        hidden = zip(dead_units(network, X), saturated_units(network, X), strict=True)
         shares = [(float(dead.mean()), float(saturated.mean())) for dead, saturated in hidden]
         return cls(
             titles=[f"layer {l}: {layer.n_out:,} {layer.activation.name}" for l, layer in enumerate(network.layers)],
@@ -190,7 +197,22 @@ class LayersDisplay:
             dead=[dead for dead, _ in shares],
             saturated=[saturated for _, saturated in shares],
             sizes=[layer.n_out for layer in network.layers],
-            n_rows=len(data.X),
+            n_rows=yardstick.n_rows,
+        )
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        n_hidden = sum(self.sizes[:-1])
+        dead, saturated = (
+            sum(round(share * size) for share, size in zip(shares, self.sizes[:-1], strict=True))
+            for shares in (self.dead, self.saturated)
+        )
+        hidden = f" Of {n_hidden:,} hidden neurons {dead:,} are dead and {saturated:,} saturated." if n_hidden else ""
+        sizes = [f"{number(part.median, 1)} in layer {l}" for l, part in enumerate(self.gradients)]
+        return (
+            f"Histograms of each layer: its weights, and on {_rows(self.n_rows)} what its neurons give and the "
+            f"gradient. The middle size of the gradient is about {listed_briefly(sizes)}.{hidden}"
         )
 
     def plot(self, ax: Axes | None = None) -> LayersDisplay:
@@ -198,13 +220,12 @@ class LayersDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayersDisplay
-            Itself.
         """
         n_layers = len(self.titles)
         panels = style.panels(ax, n_layers, 3, (8.0, 1.25 * n_layers + 1.0))
@@ -234,7 +255,7 @@ class LayersDisplay:
                 if l == n_layers - 1:
                     panel.set_xlabel(head, fontsize=9)
                 self._note(panel, l, column)
-        below = f"weights, and on {self.n_rows:,} row{'s' * (self.n_rows > 1)} what neurons give and the gradient"
+        below = f"weights, and on {_rows(self.n_rows)} what neurons give and the gradient"
         style.title(panels[0], "Layer by layer", below)
         return self
 
@@ -256,6 +277,10 @@ class LayersDisplay:
                 fontsize=8, ha=side, va="top", color=style.NEGATIVE if line in bad else "#666666",
                 weight="bold" if line in bad else "normal", path_effects=style.halo(),
             )  # fmt: skip
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row{'s' * (n > 1)}"
 
 
 def _even(values: Array) -> Array:

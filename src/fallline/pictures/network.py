@@ -12,7 +12,9 @@ from fallline.errors import DataError, ParameterError
 from fallline.model import Model
 from fallline.network import Network
 from fallline.pictures import names, style
+from fallline.pictures.numbers import MINUS, number
 from fallline.table import Table
+from fallline.wording import listed_briefly, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,16 +188,35 @@ class NetworkDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: npt.ArrayLike | None = None, **options: Any) -> NetworkDisplay:
+    def from_estimator(
+        cls, estimator: Any, X: npt.ArrayLike | None = None, *, ax: Axes | None = None, **options: Any
+    ) -> NetworkDisplay:
         """Draw one of the networks of a fitted `NetworkClassifier` or `NetworkRegressor`; see `from_model`."""
-        return cls.from_model(estimator.model_, X, **options)
+        return cls.from_model(estimator.model_, X, ax=ax, **options)
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        words = (
+            f"A {self._sizes} network ({', '.join(self.activations)}) with {self.n_parameters:,} weights and biases: "
+            "blue and solid lines are weights above zero, orange and dashed ones below, the wider the larger."
+        )
+        if self.values is None:
+            return words
+        outputs = self.output_names or [f"output {k}" for k in range(len(self.values[-1]))]
+        said = [f"{name} {number(value)}" for name, value in zip(outputs, self.values[-1], strict=True)]
+        return f"{words} For the row whose values are in it, it gives {listed_briefly(said)}."
+
+    @property
+    def _sizes(self) -> str:
+        return "-".join(map(str, self.layer_sizes))
 
     def plot(self, ax: Axes | None = None, *, most_neurons: int = 12, most_edges: int = 1500) -> NetworkDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
         most_neurons : int, default 12
             Drawn of a layer.
@@ -205,7 +226,6 @@ class NetworkDisplay:
         Returns
         -------
         NetworkDisplay
-            Itself.
 
         Raises
         ------
@@ -231,8 +251,7 @@ class NetworkDisplay:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         width, _ = self._size_in_points()
-        title = "-".join(map(str, self.layer_sizes)) + " network"
-        style.title(ax, title, "; ".join(notes), width=int(width / LETTER))
+        style.title(ax, f"{self._sizes} network", "; ".join(notes), width=int(width / LETTER))
         legend = ax.legend(
             handles=_legend(), loc="lower center", borderaxespad=0.0, ncols=4 if width > WIDE else 2, frameon=False,
             fontsize=9, handlelength=2.2, columnspacing=1.6,
@@ -304,7 +323,7 @@ class NetworkDisplay:
             self._fill(column, at, across, partly=n > len(shown))
             if column > 0:
                 self._draw_biases(column, at, across)
-                largest = f"widest line: {style.number(self._largest[column - 1])}"
+                largest = f"widest line: {number(self._largest[column - 1])}"
                 ax.annotate(
                     largest, (column - 0.5, -rows / 2), (0, -6), textcoords="offset points", fontsize=8,
                     color="#888888", ha="center", va="top",
@@ -375,7 +394,7 @@ class NetworkDisplay:
                 continue
             for (x, y), j in zip(self._places(column, len(known)), self.shown_[column], strict=True):
                 text = ax.annotate(
-                    style.shortened(known[j], 22, lines), (x, y), (gap if side else -gap, 0),
+                    shortened(known[j], 22, lines), (x, y), (gap if side else -gap, 0),
                     textcoords="offset points", fontsize=9, color=style.INK, ha="left" if side else "right",
                     va="center", weight="bold" if side and j == best else "normal", annotation_clip=False,
                 )  # fmt: skip
@@ -388,7 +407,7 @@ class NetworkDisplay:
 def _in_a_neuron(value: float) -> str:
     """A number in the room that there is."""
     text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.replace("-", MINUS)
 
 
 def _legend() -> list[Line2D]:

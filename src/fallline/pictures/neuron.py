@@ -15,7 +15,9 @@ from fallline.losses import LOSSES, Loss
 from fallline.model import Model
 from fallline.network import Network
 from fallline.pictures import names, style
+from fallline.pictures.numbers import number, numbers
 from fallline.table import Table
+from fallline.wording import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -274,12 +276,28 @@ class NeuronDisplay:
             **plot,
         )
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        n = len(self.inputs)
+        words = (
+            f"Neuron {self.neuron} of layer {self.layer} for one row: {n:,} input{'s' * (n > 1)} times the weights "
+            f"and the bias {number(self.bias)} add up to z = {number(self.z)}, of which {self.activation} makes "
+            f"a = {number(self.a)}."
+        )
+        if self.delta is None or self.new_bias is None:
+            return words
+        return (
+            f"{words} Back comes delta = {number(self.delta)}, so a step of gradient descent at a learning rate of "
+            f"{self.learning_rate:g} makes the bias {number(self.new_bias)}."
+        )
+
     def plot(self, ax: Axes | None = None, *, most: int = 8) -> NeuronDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
         most : int, default 8
             Inputs with a line of their own, those with the largest products; the others are drawn together.
@@ -287,7 +305,6 @@ class NeuronDisplay:
         Returns
         -------
         NeuronDisplay
-            Itself.
 
         Raises
         ------
@@ -335,7 +352,7 @@ class NeuronDisplay:
             ax.plot([ends[line]] * 2, [line - 0.31, line + 1.31], color=style.INK, linewidth=0.8, zorder=3)
         ax.plot([self.z], [len(lengths)], marker="D", markersize=6, color=style.INK, zorder=4)
         ax.axvline(0, color=style.FAINT, linewidth=1, zorder=0)
-        shown = [style.shortened(label, 26) for label in labels]
+        shown = [shortened(label, 26) for label in labels]
         ax.set_yticks([*lines, len(lengths)], [*shown, "sum: z"])
         ax.get_yticklabels()[-1].set_fontweight("bold")
         ax.set_ylim(len(lengths) + 0.6, -1.4)
@@ -356,13 +373,13 @@ class NeuronDisplay:
             if change > 0:  # as many digits as show it
                 digits = int(np.clip(2 + np.floor(np.log10(largest)) - np.floor(np.log10(change)), 3, 7))
             back = [
-                ("gradient", style.numbers([*self.gradient[own], self.delta], signed=True)),
-                ("new weight", style.numbers(new, digits, signed=True)),
+                ("gradient", numbers([*self.gradient[own], self.delta], signed=True)),
+                ("new weight", numbers(new, digits, signed=True)),
             ]
         columns = [
-            ("value", [*style.numbers(self.inputs[own]), "1"]),
-            ("weight", style.numbers(weights, digits, signed=True)),
-            ("product", style.numbers([*lengths, self.z], signed=True)),
+            ("value", [*numbers(self.inputs[own]), "1"]),
+            ("weight", numbers(weights, digits, signed=True)),
+            ("product", numbers([*lengths, self.z], signed=True)),
             *back,
         ]
         right = np.cumsum([0.9, 1.25, 1.15, 1.45, 1.5][: len(columns)])
@@ -408,19 +425,19 @@ class NeuronDisplay:
     def _say(self, ax: Axes) -> None:
         """What a is, where it goes, and what comes back."""
         ax.set_axis_off()
-        lines = [f"z = {style.number(self.z)}", f"a = {self.activation}(z) = {style.number(self.a)}"]
+        lines = [f"z = {number(self.z)}", f"a = {self.activation}(z) = {number(self.a)}"]
         if self.n_next:
             lines += ["", f"a goes on to {self.n_next:,} neuron{'s' * (self.n_next > 1)} of layer {self.layer + 1}:"]
-            lines += [f"   times {style.number(w, True)} to {style.shortened(to, 26)}" for to, w in self.goes_to]
+            lines += [f"   times {number(w, signed=True)} to {shortened(to, 26)}" for to, w in self.goes_to]
             if self.n_next > len(self.goes_to):
                 lines.append(f"   and {self.n_next - len(self.goes_to):,} more")
         else:
-            lines += ["", f"a is the network's answer for {style.shortened(self.goes_to[0][0], 30)!r}"]
+            lines += ["", f"a is the network's answer for {shortened(self.goes_to[0][0], 30)!r}"]
         if self.delta is not None:
-            lines += ["", f"coming back: delta = dL/dz = {style.number(self.delta, True)}"]
+            lines += ["", f"coming back: delta = dL/dz = {number(self.delta, signed=True)}"]
             if self.dA is not None:
-                slope = "" if self.slope is None else f" times the slope {style.number(self.slope)}"
-                lines.append(f"   = dL/da {style.number(self.dA, True)}{slope}")
+                slope = "" if self.slope is None else f" times the slope {number(self.slope)}"
+                lines.append(f"   = dL/da {number(self.dA, signed=True)}{slope}")
             lines.append("gradient = delta times value")
             lines.append(f"new weight = weight − {self.learning_rate:g} times gradient")
         ax.text(0.04, 1, "\n".join(lines), fontsize=9, va="top", linespacing=1.4, color=style.INK)

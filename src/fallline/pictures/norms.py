@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import numpy.typing as npt
 
-from fallline.engines import Plan
 from fallline.errors import ParameterError
 from fallline.network import Shape, views
-from fallline.optimizers import SGD
 from fallline.pictures import style
-from fallline.pictures.sample import engine_for, sample_of
+from fallline.pictures.numbers import number
+from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,9 @@ class LayerNormsDisplay:
         self.gradient_norms, self.changes = gradient_norms, changes
 
     @classmethod
-    def from_run(cls, run: Run, *, start: int | None = None, ax: Axes | None = None) -> LayerNormsDisplay:
+    def from_run(
+        cls, run: Run, *, start: int | None = None, rows: int = 1000, ax: Axes | None = None
+    ) -> LayerNormsDisplay:
         """Measure along a recorded descent.
 
         Parameters
@@ -73,13 +75,14 @@ class LayerNormsDisplay:
             With a recorder among its callbacks.
         start : int, optional
             Which start; the best by default.
-        ax : matplotlib axes, optional
+        rows : int, default 1000
+            Training rows to measure gradients on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayerNormsDisplay
-            Gradients are measured on the rows that were trained on, on 1000 of them if there are more.
 
         Raises
         ------
@@ -88,34 +91,44 @@ class LayerNormsDisplay:
         """
         if run.recorder is None:
             raise ParameterError("the run was not recorded; pass callbacks=fl.Recorder() to descend")
-        k, data = sample_of(run, start)
-        plan, engine = Plan(run.plan.shape, run.plan.loss, SGD()), engine_for(run.plan.loss)
+        k, shape = chosen_start(run, start), run.plan.shape
+        yardstick = Yardstick.of_run(run, k, rows)
         steps, points = run.recorder.steps, run.recorder.points[:, k]
         with np.errstate(all="ignore"):  # of a descent that diverged
-            gradients = [engine.gradient(plan, np.ascontiguousarray(point), data)[1] for point in points]
-            gradient_norms = np.array([_norms(plan.shape, block) for block in gradients])
-            weight_norms = np.array([_norms(plan.shape, block) for block in points[:-1]])
-            changed = [_norms(plan.shape, block) for block in np.diff(points.astype(np.float64), axis=0)]
+            gradient_norms = np.array([_norms(shape, yardstick.gradient(point)) for point in points])
+            weight_norms = np.array([_norms(shape, block) for block in points[:-1]])
+            changed = [_norms(shape, block) for block in np.diff(points.astype(np.float64), axis=0)]
             apart = np.diff(steps)[:, None]
             changes = np.reshape(changed, weight_norms.shape) / (apart * weight_norms)
             changes[(weight_norms == 0) | (apart < apart.max())] = np.nan
-        labels = [] if plan.shape.inputs is None else ["inputs"]
-        labels += [f"layer {l}" for l in range(len(plan.shape.layers))]
-        display = cls(steps=steps, labels=labels, gradient_norms=gradient_norms, changes=changes, n_rows=len(data.X))
-        return display.plot(ax)
+        labels = [] if shape.inputs is None else ["inputs"]
+        labels += [f"layer {l}" for l in range(len(shape.layers))]
+        n_rows = yardstick.n_rows
+        return cls(steps=steps, labels=labels, gradient_norms=gradient_norms, changes=changes, n_rows=n_rows).plot(ax)
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for label, norms in zip(self.labels, self.gradient_norms.T, strict=True):
+            known = norms[np.isfinite(norms)]
+            ways += [f"from {number(known[0])} to {number(known[-1])} in {label}"] if len(known) else []
+        return (
+            f"Norms of the gradient on {self.n_rows:,} rows, and below them how fast the weights change, over "
+            f"{self.steps[-1]:,} steps. From the first to the last they go {listed_briefly(ways)}."
+        )
 
     def plot(self, ax: Axes | None = None) -> LayerNormsDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayerNormsDisplay
-            Itself.
         """
         panels = style.panels(ax, 2, 1, (8.0, 5.6))
         self.axes_, self.ax_, self.figure_ = panels, panels[0], panels[0].figure

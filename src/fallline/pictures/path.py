@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.pictures.heights import Heights, box_around
-from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, plain, quiet, title
-from fallline.pictures.yardstick import Yardstick
+from fallline.pictures.numbers import number
+from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, quiet, title
+from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
 from fallline.surfaces import Plane
 
@@ -22,6 +23,7 @@ Array = npt.NDArray[Any]
 CUT = 1e6  # how many times as high as at its start the loss may be on the map; beyond, a descent has diverged
 
 
+@final
 class DescentPathDisplay:
     """A descent's path over the loss surface, in the plane of the path.
 
@@ -99,8 +101,10 @@ class DescentPathDisplay:
         self.measured, self.loss_name, self.diverged_after = measured, loss_name, diverged_after
 
     @classmethod
-    def from_run(cls, run: Run, start: int | None = None, n: int = 51, rows: int = 1000) -> DescentPathDisplay:
-        """Compute path and surface of one start of a run.
+    def from_run(
+        cls, run: Run, *, start: int | None = None, n: int = 51, rows: int = 1000, ax: Axes | None = None
+    ) -> DescentPathDisplay:
+        """Draw path and surface of one start of a run.
 
         Parameters
         ----------
@@ -111,7 +115,9 @@ class DescentPathDisplay:
         n : int, default 51
             Grid points each way.
         rows : int, default 1000
-            Training rows to measure on, at most.
+            Training rows to measure on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
@@ -124,7 +130,7 @@ class DescentPathDisplay:
         """
         if run.recorder is None or not len(run.recorder.steps):
             raise ParameterError("the run kept no path; descend with callbacks=[fallline.Recorder()]")
-        k = run.best_start if start is None else start
+        k = chosen_start(run, start)
         yardstick = Yardstick.of_run(run, k, rows)
         points, steps = run.recorder.points[:, k].astype(np.float64), run.recorder.steps
         losses = yardstick.losses(points)
@@ -153,7 +159,7 @@ class DescentPathDisplay:
             measured=yardstick.words,
             diverged_after=diverged_after,
             loss_name=yardstick.loss_name,
-        )
+        ).plot(ax)
 
     @property
     def caption(self) -> str:
@@ -165,10 +171,11 @@ class DescentPathDisplay:
         return (
             f"The loss ({self.measured}) over the plane that holds the start and the end of the descent and the "
             f"direction in which its path bulges most; one slice of a space of {len(self.plane.origin):,} dimensions. "
-            f"Each point of the path has the colour of its true loss. Start and end, {self._length:.3g} apart, lie in "
-            f"the plane; the path leaves it by up to {self.off_plane[farthest]:.3g}, at step {self.steps[farthest]:,}. "
-            f"Where it is drawn the loss differs from its own by up to {gap[widest]:.3g}, at step "
-            f"{self.steps[widest]:,}. Loops at its end may be an effect of the projection."
+            f"Each point of the path has the colour of its true loss. Start and end, {number(self._length)} apart, lie "
+            f"in the plane; the path leaves it by up to {number(self.off_plane[farthest])}, at step "
+            f"{self.steps[farthest]:,}. Where it is drawn the loss differs from its own by up to "
+            f"{number(gap[widest])}, at step {self.steps[widest]:,}. Loops at its end may be an effect of "
+            "the projection."
             + ("" if self.diverged_after is None else f" The descent diverged after step {self.diverged_after:,}.")
         )
 
@@ -182,14 +189,14 @@ class DescentPathDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Of a grid; the three axes take its place.
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         DescentPathDisplay
         """
         axes = panels(ax, 3, 1, (8, 7.2), height_ratios=[4.4, 1, 0.8])
-        self.ax_, self.strips_, self.figure_ = axes[0], axes[1:], axes[0].get_figure()
+        self.ax_, self.strips_, self.figure_ = axes[0], axes[1:], axes[0].figure
         heights = Heights.of(self.surface, self.losses)
         self._draw_map(heights)
         self._draw_strips()
@@ -208,7 +215,7 @@ class DescentPathDisplay:
             ax.scatter(x[point], y[point], c=INK, s=190, zorder=5)
             ax.scatter(x[point], y[point], c=[self.losses[point]], s=120, linewidths=2, zorder=6, **colors)
             ax.annotate(
-                f"{name} {plain(self.losses[point])}", (x[point], y[point]), (16 * right, 16 * up),
+                f"{name} {number(self.losses[point])}", (x[point], y[point]), (16 * right, 16 * up),
                 textcoords="offset points", ha=("right", "center", "left")[1 + round(right)],
                 va=("top", "center", "bottom")[1 + round(up)], color=INK, weight="bold", path_effects=halo(3), zorder=7,
             )  # fmt: skip
@@ -254,7 +261,7 @@ class DescentPathDisplay:
         for strip in self.strips_:
             quiet(strip)
             strip.set_xlim(self.steps[0], self.steps[-1])
-        self.figure_.align_ylabels([self.ax_, *self.strips_])  # type: ignore[union-attr]
+        self.figure_.align_ylabels([self.ax_, *self.strips_])
 
 
 def _from_start_to_end(points: Array) -> Plane:

@@ -1,4 +1,4 @@
-"""What all pictures share: colours that colour-blind people can tell apart, and axes to draw on."""
+"""How all pictures look: colours that colour-blind people can tell apart, axes to draw on, and their titles."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from math import ceil, floor, log10
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from fallline.errors import ParameterError
+from fallline.pictures.numbers import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 POSITIVE, NEGATIVE = "#1f6fb2", "#d9731a"  # numbers above and below zero; the latter are dashed as well
 INK, FAINT = "#333333", "#b8b8b8"
-DIVERGING = "PuOr_r"  # numbers around zero: orange below, purple above, white between
 HEIGHT = "viridis"  # losses
 WIDE = 20  # how many times the lowest loss the highest has to be for a logarithmic scale
 # Classes, starts and other things side by side (Petroff 2021, Accessible color sequences for data visualization).
@@ -59,10 +56,10 @@ def sign_style(value: float) -> dict[str, Any]:
 
 def panels(ax: Axes | None, rows: int, columns: int, size: tuple[float, float], **ratios: Any) -> list[Axes]:
     """Several axes, row by row: of a new figure of some size in inches, or in the place of the axes given."""
-    import matplotlib.pyplot as plt
-
     grid: Any
     if ax is None:
+        import matplotlib.pyplot as plt
+
         grid = plt.figure(figsize=size, layout="constrained").add_gridspec(rows, columns, **ratios)
     else:
         place = ax.get_subplotspec()
@@ -71,11 +68,6 @@ def panels(ax: Axes | None, rows: int, columns: int, size: tuple[float, float], 
         ax.set_axis_off()
         grid = place.subgridspec(rows, columns, **ratios)
     return [grid.figure.add_subplot(grid[i, j]) for i in range(rows) for j in range(columns)]
-
-
-def plain(number: float) -> str:
-    """A number in three digits, for people."""
-    return f"{number:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
 def log_scale(ax: Axes, low: float, high: float, most: int = 8) -> None:
@@ -88,7 +80,7 @@ def log_scale(ax: Axes, low: float, high: float, most: int = 8) -> None:
             break
     ticks = ticks[:: ceil(len(ticks) / most)]
     ax.set_yscale("log")
-    ax.set_yticks(ticks, [plain(tick) for tick in ticks])
+    ax.set_yticks(ticks, [number(tick) for tick in ticks])
     ax.set_yticks([], minor=True)
     ax.set_ylim(low / 1.2, high * 1.2)
 
@@ -116,30 +108,3 @@ def signed_colours() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("signed", ["#7a3d06", NEGATIVE, "#fbfbfb", POSITIVE, "#0b3357"])
-
-
-def number(value: float, signed: bool = False) -> str:
-    """A number in about three digits, with a true minus."""
-    return numbers([value], signed=signed)[0]
-
-
-def numbers(values: npt.ArrayLike, digits: int = 3, signed: bool = False) -> list[str]:
-    """A column of numbers, all with as many decimals as give the largest so many digits; below 100 two or more."""
-    column = np.asarray(values, dtype=np.float64)
-    largest = float(np.abs(column).max(initial=0.0))
-    decimals = digits - 1 - int(np.floor(np.log10(largest))) if 0 < largest < np.inf else 2
-    form = f".{max(2 if largest < 100 else 0, decimals)}f" if -4 < decimals < 7 else f".{digits - 1}e"
-    zero, sign = f"{0:{form}}", "+" if signed else ""  # zero has no sign
-    texts = [f"{value:{sign}{form}}" for value in column]
-    return [zero if text[1:] == zero else text.replace("-", "\N{MINUS SIGN}") for text in texts]
-
-
-def shortened(name: str, width: int, lines: int = 1) -> str:
-    """A name in so many lines of so many letters at most."""
-    if len(name) <= width:
-        return name
-    if lines == 1:
-        return name[: width - 1].rstrip() + "…"
-    at = name.rfind(", ", width // 2, width) + 1 or name.rfind(" ", width // 2, width + 1)
-    at = width if at < 0 else at
-    return name[:at] + "\n" + shortened(name[at:].lstrip(), width, lines - 1)

@@ -14,7 +14,7 @@ from fallline.pictures.subject import as_date
 from fallline.report.figures import figure
 from fallline.report.page import Block, Figure, Grid, Section, Text
 from fallline.table import Table
-from fallline.wording import number
+from fallline.wording import number, shortened
 
 Array = npt.NDArray[Any]
 
@@ -156,7 +156,7 @@ def _columns_drawn(model: Model, table: Table) -> Block:
             elif len(known):
                 values = as_date(known) if table.kind(name) == "date" else known
                 ax.hist(values, bins=24, color=POSITIVE)
-            ax.set_title(name if len(name) <= 26 else f"{name[:25]}…", fontsize=9, loc="left")
+            ax.set_title(shortened(name, 26), fontsize=9, loc="left")
             ax.tick_params(labelsize=7)
             ax.locator_params(axis="x", nbins=4) if table.kind(name) == "number" else None
             quiet(ax, grid=False)
