@@ -9,6 +9,7 @@ SCORE_NAMES = {
     "log_loss": "log loss",
     "brier": "Brier score",
     "roc_auc": "ROC AUC",
+    "f1": "F1",
     "rmse": "RMSE",
     "mae": "MAE",
     "median_absolute_error": "median absolute error",
