@@ -261,6 +261,17 @@ class Model:
             As in `predict`.
         ParameterError
             There is no such row, network or neuron.
+
+        Examples
+        --------
+        >>> from fallline.fit import fit
+        >>> from fallline.table import load_bundled
+        >>> iris = load_bundled("iris")
+        >>> model = fit(iris, {"epochs": 1, "hidden": (4,), "starts": 2}).model
+        >>> explanation = model.explain(iris, row=60, neuron=(0, 3))
+        >>> x, w, b = explanation.neuron.x, explanation.neuron.w, explanation.neuron.b
+        >>> bool(abs(x @ w + b - explanation.neuron.z) < 1e-9), explanation.contributions.complete
+        (True, True)
         """
         X = self._as_table(X)
         n = X.n_rows if isinstance(X, Table) else len(np.atleast_2d(X))

@@ -157,6 +157,17 @@ class Explanation:
     answer : AnswerStep
     contributions : Contributions
         Which columns moved the answer away from that for a typical row.
+
+    Examples
+    --------
+    >>> from fallline.fit import fit
+    >>> from fallline.table import load_bundled
+    >>> iris = load_bundled("iris")
+    >>> explanation = fit(iris, {"epochs": 1, "hidden": (4,), "starts": 2}).model.explain(iris)
+    >>> print(str(explanation).splitlines()[2])
+    What goes in
+    >>> explanation.to_dict()["columns"][0]["value"]
+    5.1
     """
 
     data: str
@@ -226,6 +237,15 @@ def explain(
     ------
     ParameterError
         There is no such network or neuron.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1], [3], [2]], np.float32)
+    >>> encoder = Encoder.fit(Table("three.csv", X, np.array([10.5, 30.5, 20.5]), ("x",), "y"))
+    >>> network = Network([1, 1], inputs=encoder.plain_inputs)
+    >>> explain(encoder, [network], [1.0], 1.0, X[:1], None).contributions.method
+    'exact'
     """
     if not 0 <= network < len(networks):
         raise ParameterError(f"network is {network}; the model's networks are numbered from 0 to {len(networks) - 1}")

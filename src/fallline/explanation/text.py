@@ -54,7 +54,8 @@ def _what_goes_in(e: Explanation) -> str:
         shades = (pixels / (pixels.max() or 1.0) * (len(SHADES) - 1)).round().clip(0).astype(int)
         title = f"What goes in: {e.image_shape[0]} by {e.image_shape[1]} pixels, as they are"
         drawn = ("".join(SHADES[i] * 2 for i in row) for row in shades.tolist())
-        return "\n".join([_title(title), *(f"  {line}".rstrip() for line in drawn)])
+        names = "Pixels are called r0c0, r0c1, ...: row and column, from 0 at the top left."
+        return "\n".join([_title(title), *(f"  {line}".rstrip() for line in drawn), names])
     used = [column for column in e.columns if column.role != "unused"]
     rows = [[column.name, _cell(column.value), _became(column), column.how] for column in used[:MOST_LISTED]]
     lines = [_title("What goes in"), _table(["column", "is", "becomes", "how"], rows, "<>><")]
