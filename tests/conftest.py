@@ -1,10 +1,22 @@
 """Fixtures that several test files share."""
 
+import os
 import signal
+import sys
 
 import pytest
 
 from fallline import _core
+
+os.environ["MPLBACKEND"] = "Agg"  # no windows
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    """Of what a test or a docstring example draws with pyplot."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,21 +1,11 @@
-"""No windows, and no figure left open."""
+"""What there is to draw."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import fallline as fl
 from fallline.fit import fit
 from fallline.table import load_bundled
-
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def figures_are_closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ PETALS = ["petal length (cm)", "petal width (cm)"]
 
 def test_regions_with_the_other_columns_at_their_medians(iris):
     model, table = iris
-    display = BoundaryDisplay.from_model(model, table, PETALS, n=7).plot()
+    display = BoundaryDisplay.from_model(model, table, PETALS, n=7)
     medians = np.median(table.X, axis=0)
     for i in (0, 3, 6):
         row = [medians[0], medians[1], display.grid[0][i], display.grid[1][2]]
@@ -33,7 +33,7 @@ def test_regions_with_the_other_columns_at_their_medians(iris):
 def test_the_colour_of_a_region_is_its_class_s():
     """All below 0 is class 0, all above it class 1."""
     net = fl.Network([2, 1], output="sigmoid", parameters=[0.0, 10.0, 0.0])
-    display = BoundaryDisplay.from_network(net, [[-1.0, -1.0], [1.0, 1.0]], [0, 1], n=5).plot()
+    display = BoundaryDisplay.from_network(net, [[-1.0, -1.0], [1.0, 1.0]], [0, 1], n=5)
     image = display.surface_.get_array()
     lower, upper = image[0, 2], image[-1, 2]
     assert lower[2] > lower[0]  # blue
@@ -44,7 +44,7 @@ def test_the_colour_of_a_region_is_its_class_s():
 
 @pytest.mark.parametrize("columns", ["petal width (cm)", ["petal width (cm)"]])
 def test_one_column_of_classes(iris, columns):
-    display = BoundaryDisplay.from_model(*iris, columns, n=9).plot()
+    display = BoundaryDisplay.from_model(*iris, columns, n=9)
     assert display.answers.shape == (9, 3)
     for k, line in enumerate(display.lines_):
         np.testing.assert_array_equal(line.get_ydata(), display.answers[:, k])
@@ -52,19 +52,19 @@ def test_one_column_of_classes(iris, columns):
 
 def test_numbers(diabetes):
     model, table = diabetes
-    one = BoundaryDisplay.from_model(model, table, "bmi", n=9).plot()
+    one = BoundaryDisplay.from_model(model, table, "bmi", n=9)
     np.testing.assert_array_equal(one.lines_[0].get_ydata(), one.answers[:, 0])
     np.testing.assert_array_equal(one.rows_[0].get_offsets()[:, 1], table.y)
     assert len(one.others) == 9
     assert "5 others at their usual values" in one.ax_.get_title(loc="left").replace("\n", " ")
-    two = BoundaryDisplay.from_model(model, table, ["bmi", "s5"], n=6).plot()
+    two = BoundaryDisplay.from_model(model, table, ["bmi", "s5"], n=6)
     assert two.surface_.get_clim() == two.rows_[0].get_clim()
 
 
 def test_a_network_of_one_input():
     x = np.linspace(-1, 1, 20)[:, None]
     net = fl.Network([1, 3, 1], "tanh", seed=1)
-    display = BoundaryDisplay.from_network(net, x, x[:, 0], n=11).plot()
+    display = BoundaryDisplay.from_network(net, x, x[:, 0], n=11)
     np.testing.assert_array_equal(display.answers[:, 0], net(display.grid[0][:, None])[:, 0])
 
 

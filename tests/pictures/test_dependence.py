@@ -39,7 +39,7 @@ def test_it_is_scikit_learn_s():
 
 
 def test_few_values_are_asked_about_as_they_are(houses):
-    display = PartialDependenceDisplay.from_estimator(*houses, "rooms").plot()
+    display = PartialDependenceDisplay.from_estimator(*houses, "rooms")
     assert display.values.tolist() == [1, 2, 3, 4, 5, 6, 7]
     np.testing.assert_array_equal(display.lines_[0].get_ydata(), display.mean[:, 0])
     assert len(display.rug_.get_xdata()) == 200
@@ -48,7 +48,7 @@ def test_few_values_are_asked_about_as_they_are(houses):
 
 def test_categories_are_dots_with_their_names(houses):
     regressor, frame = houses
-    display = PartialDependenceDisplay.from_estimator(regressor, frame, "town").plot()
+    display = PartialDependenceDisplay.from_estimator(regressor, frame, "town")
     by_name = dict(zip(display.values.tolist(), display.mean[:, 0], strict=True))
     for town, mean in by_name.items():
         assert regressor.predict(frame.assign(town=town)).mean() == pytest.approx(mean, rel=1e-5)
@@ -59,17 +59,17 @@ def test_categories_are_dots_with_their_names(houses):
 
 
 def test_dates_are_dates(houses):
-    display = PartialDependenceDisplay.from_estimator(*houses, "sold", n=9).plot()
+    display = PartialDependenceDisplay.from_estimator(*houses, "sold", n=9)
     first = display.lines_[0].get_xdata()[0]
     assert np.datetime64("2015-01-01") <= first < np.datetime64("2015-04-01")
 
 
 def test_classes(iris, tumours):
-    three = PartialDependenceDisplay.from_model(*iris, "petal width (cm)", n=8).plot()
+    three = PartialDependenceDisplay.from_model(*iris, "petal width (cm)", n=8)
     np.testing.assert_allclose(three.mean.sum(axis=1), 1, rtol=1e-5)
     assert [text.get_text() for text in three.ax_.get_legend().get_texts()] == list(iris[0].classes)
     assert three.band_ is None
-    two = PartialDependenceDisplay.from_model(*tumours, "mean radius", n=8).plot()
+    two = PartialDependenceDisplay.from_model(*tumours, "mean radius", n=8)
     assert two.mean.shape == (8, 1)
     assert two.ax_.get_ylabel() == f"probability of {tumours[0].classes[1]}"
 

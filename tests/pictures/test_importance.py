@@ -58,7 +58,7 @@ def test_estimators_go_to_scikit_learn():
 
 
 def test_the_picture(tumours):
-    display = ImportanceDisplay.from_model(*tumours, score="log_loss", n_repeats=2, rows=200).plot(most=6)
+    display = ImportanceDisplay.from_model(*tumours, score="log_loss", n_repeats=2, rows=200, most=6)
     means = display.means_.get_offsets()[:, 0]
     assert len(means) == 6
     assert (np.diff(means) <= 0).all()

@@ -18,7 +18,7 @@ def run_of(starts=1, **settings):
 
 def test_one_start():
     run = run_of(epochs=30, validation=(X[::3], Y[::3]), measure_every=4)
-    display = LossCurveDisplay.from_run(run).plot()
+    display = LossCurveDisplay.from_run(run)
     (training,), (validation,) = display.lines_["training"], display.lines_["validation"]
     np.testing.assert_array_equal(training.get_ydata(), run.history["loss"][:, 0])
     assert validation.get_xdata().tolist() == [4, 8, 12, 16, 20, 24, 28, 30]  # no line through what was not measured
@@ -31,7 +31,7 @@ def test_one_start():
 
 def test_many_starts_and_their_median():
     run = run_of(starts=9, epochs=15)
-    display = LossCurveDisplay.from_run(run).plot()
+    display = LossCurveDisplay.from_run(run)
     assert len(display.lines_["training"]) == 9
     assert display.lines_["training"][0].get_linewidth() < display.medians_["training"].get_linewidth()
     np.testing.assert_allclose(display.medians_["training"].get_ydata(), np.median(run.history["loss"], axis=1))
@@ -44,7 +44,7 @@ def test_the_scale_is_logarithmic_where_that_helps(lowest, scale):
 
 
 def test_a_model_remembers(iris):
-    display = LossCurveDisplay.from_model(iris[0]).plot()
+    display = LossCurveDisplay.from_model(iris[0])
     assert display.loss.shape == (30, 1)
     assert display.why == "all epochs were done"
     assert display.kept_epochs == iris[0].training["kept_epochs"]
@@ -54,15 +54,13 @@ def test_estimators():
     ours = fl.NetworkRegressor(epochs=5, starts=2, random_state=0).fit(X, Y)
     assert LossCurveDisplay.from_estimator(ours).loss.shape == (5, 2)
     theirs = MLPRegressor(max_iter=300, tol=1e-3, random_state=0).fit(X, Y)
-    assert (
-        LossCurveDisplay.from_estimator(theirs).plot().lines_["training"][0].get_ydata().tolist() == theirs.loss_curve_
-    )
+    assert LossCurveDisplay.from_estimator(theirs).lines_["training"][0].get_ydata().tolist() == theirs.loss_curve_
     with pytest.raises(ParameterError, match="fit it first"):
         LossCurveDisplay.from_estimator(fl.NetworkRegressor())
 
 
 def test_a_history_alone_and_an_empty_one():
     run = run_of(epochs=3)
-    assert LossCurveDisplay.from_history(run.history).plot().kept_ is None
+    assert LossCurveDisplay.from_history(run.history).kept_ is None
     with pytest.raises(ParameterError, match="no epochs"):
         LossCurveDisplay.from_history(fl.History())

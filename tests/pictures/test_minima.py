@@ -28,7 +28,7 @@ def test_barriers_and_corners(digits_run):
 
 
 def test_both_panels_have_one_scale_of_colours_and_of_distances(digits_run):
-    display = MinimaDisplay.from_run(digits_run, n=9, rows=300).plot()
+    display = MinimaDisplay.from_run(digits_run, n=9, rows=300)
     left, right = display.axes_
     for of in ("get_xlim", "get_ylim"):
         np.testing.assert_allclose(np.diff(getattr(left, of)()), np.diff(getattr(right, of)()))

@@ -20,7 +20,7 @@ RESULTS = [fl.minimize(rosenbrock, [-1.0, 1.5], optimizer=rule, steps=30) for ru
 
 
 def test_the_map_and_the_paths():
-    display = MinimizeDisplay.from_results(rosenbrock, RESULTS, names=["plain", "Adam"], n=15).plot()
+    display = MinimizeDisplay.from_results(rosenbrock, RESULTS, names=["plain", "Adam"], n=15)
     expected = [[rosenbrock((x, y)) for y in display.y] for x in display.x]
     np.testing.assert_allclose(display.surface, expected)
     for line, result in zip(display.paths_, RESULTS, strict=True):

@@ -46,7 +46,7 @@ def test_the_ends_are_in_the_plane_and_the_rest_need_not_be(digits_run):
 
 
 def test_points_have_the_colour_of_their_true_loss_on_the_scale_of_the_surface(digits_run):
-    display = DescentPathDisplay.from_run(digits_run, n=21).plot()
+    display = DescentPathDisplay.from_run(digits_run, n=21)
     shown = display.points_.get_array().data
     assert set(shown.tolist()) <= set(display.losses.tolist())
     assert shown[0] == display.losses[0]
@@ -62,7 +62,7 @@ def test_points_have_the_colour_of_their_true_loss_on_the_scale_of_the_surface(d
 
 
 def test_strips_show_the_difference_and_the_distance(digits_run):
-    display = DescentPathDisplay.from_run(digits_run, n=11).plot()
+    display = DescentPathDisplay.from_run(digits_run, n=11)
     np.testing.assert_array_equal(display.true_.get_ydata(), display.losses)
     np.testing.assert_array_equal(display.drawn_.get_ydata(), display.in_plane)
     np.testing.assert_array_equal(display.true_.get_xdata(), display.steps)
@@ -75,7 +75,7 @@ def test_strips_show_the_difference_and_the_distance(digits_run):
     [(100, "100 of the 1,200 training rows, drawn with seed 0"), (5000, "all 1,200 training rows")],
 )
 def test_it_says_on_which_rows_the_loss_was_measured(digits_run, rows, words):
-    display = DescentPathDisplay.from_run(digits_run, n=5, rows=rows).plot()
+    display = DescentPathDisplay.from_run(digits_run, n=5, rows=rows)
     assert words in display.caption
     assert words in display.ax_.get_title(loc="left").replace("\n", " ")
 
@@ -108,7 +108,7 @@ def test_the_kept_point_is_named():
     run = fl.descend(
         net, X[:40], y[:40], epochs=40, validation=held_back, optimizer=fl.Adam(0.02), callbacks=fl.Recorder()
     )
-    display = DescentPathDisplay.from_run(run, n=5).plot()
+    display = DescentPathDisplay.from_run(run, n=5)
     assert 0 < run.kept_steps[0] < run.recorder.steps[-1]
     assert display.steps[display.kept] == run.kept_steps[0]
     texts = [text.get_text() for text in display.ax_.texts]
@@ -125,7 +125,7 @@ def test_a_descent_that_diverges_is_drawn_up_to_there():
         run = fl.descend(
             fl.Network([1, 8, 1], seed=1), x, x[:, 0] ** 2, optimizer=fl.SGD(3.0), epochs=50, callbacks=fl.Recorder()
         )
-    display = DescentPathDisplay.from_run(run, n=11).plot()
+    display = DescentPathDisplay.from_run(run, n=11)
     assert np.isfinite(display.losses).all()
     assert display.losses.max() <= 1e6 * display.losses[0]
     assert len(display.steps) < len(run.recorder.steps)
@@ -134,7 +134,7 @@ def test_a_descent_that_diverges_is_drawn_up_to_there():
 
 def test_three_axes_take_the_place_of_one(bowl_run):
     figure, axes = plt.subplots(1, 2, layout="constrained")
-    display = DescentPathDisplay.from_run(bowl_run, n=5).plot(axes[0])
+    display = DescentPathDisplay.from_run(bowl_run, n=5, ax=axes[0])
     assert display.figure_ is figure
     assert len(figure.axes) >= 5
     with pytest.raises(ParameterError, match="ax must come from a grid"):

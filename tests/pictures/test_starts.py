@@ -17,7 +17,7 @@ def xor_run():
 
 
 def test_xor_with_two_hidden_neurons(xor_run):
-    display = StartsDisplay.from_run(xor_run, threshold=0.3).plot()
+    display = StartsDisplay.from_run(xor_run, threshold=0.3)
     n_bad = sum(loss > 0.3 for loss in xor_run.losses)
     assert 5 < n_bad < 45
     assert display.n_bad == n_bad

@@ -26,7 +26,7 @@ def test_the_surface_around_a_linear_unit_is_known():
 
 
 def test_a_run_s_surface_is_measured_on_its_own_rows(digits_run):
-    display = LossSurfaceDisplay.from_run(digits_run, start=1, n=5, rows=300).plot()
+    display = LossSurfaceDisplay.from_run(digits_run, start=1, n=5, rows=300)
     assert "300 of the 1,200 training rows" in display.caption
     assert display.plane.origin.tolist() == digits_run.networks[1].parameters.astype(float).tolist()
     assert display.point_.get_array().tolist() == [display.loss]

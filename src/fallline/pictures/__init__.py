@@ -1,7 +1,8 @@
 """Pictures: scikit-learn's Display conventions, drawn with matplotlib, which is loaded when something is drawn.
 
-Each class keeps what it shows as attributes; class methods whose names begin with `from_` compute it, and
-`plot(ax=None)` draws it and gives the Display back, with its axes in `ax_` and its figure in `figure_`.
+Each class keeps what it shows as attributes. Class methods whose names begin with `from_` compute it, draw it on the
+axes `ax`, or on those of a new figure, and give the Display back, with its axes in `ax_` and its figure in `figure_`;
+`plot(ax)` draws it again, elsewhere. `caption` says in words what the picture shows.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fallline.errors import DataError, ParameterError
 from fallline.model import Model
 from fallline.network import Network
+from fallline.pictures.numbers import number
 from fallline.pictures.style import CYCLE, INK, POSITIVE, axes_for, halo, quiet, title
 from fallline.pictures.subject import Subject, repeated, set_columns
 from fallline.table import Table
@@ -28,6 +29,7 @@ ROOM = 0.06  # at both ends of a column's range, of it
 FULL, LEAST = 0.62, 0.10  # strength of a region's colour where the model is sure, and where it is not at all
 
 
+@final
 class BoundaryDisplay:
     """What a model says over one or two columns of numbers, while the other columns stay at their usual values.
 
@@ -90,9 +92,15 @@ class BoundaryDisplay:
 
     @classmethod
     def from_model(
-        cls, model: Model, table: Table, columns: str | Sequence[str] | None = None, n: int = 200
+        cls,
+        model: Model,
+        table: Table,
+        columns: str | Sequence[str] | None = None,
+        *,
+        n: int = 200,
+        ax: Axes | None = None,
     ) -> BoundaryDisplay:
-        """Ask a model about a grid of values.
+        """Ask a model about a grid of values, and draw what it says.
 
         Parameters
         ----------
@@ -104,6 +112,8 @@ class BoundaryDisplay:
             Columns of numbers; all, if there are no more than two.
         n : int, default 200
             Values of each.
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -116,7 +126,7 @@ class BoundaryDisplay:
         ParameterError
             The columns are not one or two of numbers, or there are several targets.
         """
-        return cls._of(Subject(model, table), columns, n)
+        return cls._of(Subject(model, table), columns, n).plot(ax)
 
     @classmethod
     def from_estimator(
@@ -125,7 +135,9 @@ class BoundaryDisplay:
         X: Any,
         y: npt.ArrayLike,
         columns: str | Sequence[str] | None = None,
+        *,
         n: int = 200,
+        ax: Axes | None = None,
     ) -> BoundaryDisplay:
         """Do the same for a `NetworkClassifier` or `NetworkRegressor`.
 
@@ -136,28 +148,32 @@ class BoundaryDisplay:
         estimator : fitted estimator
         X : data frame or array of shape (n, n_columns)
         y : array of shape (n,)
-        columns, n
+        columns, n, ax
             As in `from_model`; an array's columns are called x0, x1, ...
 
         Returns
         -------
         BoundaryDisplay
         """
-        return cls._of(Subject.of_estimator(estimator, X, y), columns, n)
+        return cls._of(Subject.of_estimator(estimator, X, y), columns, n).plot(ax)
 
     @classmethod
-    def from_network(cls, net: Network, X: npt.ArrayLike, y: npt.ArrayLike, n: int = 200) -> BoundaryDisplay:
-        """Ask a network of one or two inputs.
+    def from_network(
+        cls, network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, n: int = 200, ax: Axes | None = None
+    ) -> BoundaryDisplay:
+        """Ask a network of one or two inputs, and draw what it says.
 
         Parameters
         ----------
-        net : Network
+        network : Network
             With one output, or one a class.
         X : array of shape (n_rows, 1) or (n_rows, 2)
         y : array of shape (n_rows,)
             Classes as whole numbers; or numbers, where the output is identity.
         n : int, default 200
             Values of each input.
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -168,16 +184,16 @@ class BoundaryDisplay:
         DataError, ParameterError
             The network has more inputs, or rows do not fit.
         """
-        rows, y = net.checked_rows(X), np.asarray(y).reshape(-1)
-        n_in, n_out = net.layer_sizes[0], net.layer_sizes[-1]
-        if n_in > 2 or (n_out > 1 and net.output != "softmax"):
-            raise ParameterError(f"a network of one or two inputs and one answer can be drawn, not {net!r}")
+        rows, y = network.checked_rows(X), np.asarray(y).reshape(-1)
+        n_in, n_out = network.layer_sizes[0], network.layer_sizes[-1]
+        if n_in > 2 or (n_out > 1 and network.output != "softmax"):
+            raise ParameterError(f"a network of one or two inputs and one answer can be drawn, not {network!r}")
         if len(y) != len(rows):
             raise DataError(f"X has {len(rows)} rows, but y has {len(y)}")
-        is_class = net.output != "identity"
+        is_class = network.output != "identity"
 
         def ask(points: Array) -> Array:
-            A = net(points).astype(np.float64)
+            A = network(points).astype(np.float64)
             return np.concatenate([1 - A, A], axis=1) if is_class and n_out == 1 else A
 
         grid = [_values(column, n) for column in rows.T]
@@ -192,7 +208,7 @@ class BoundaryDisplay:
             classes=[str(k) for k in range(max(2, n_out))] if is_class else None,
             others={},
             target="output",
-        )
+        ).plot(ax)
 
     @classmethod
     def _of(cls, subject: Subject, columns: str | Sequence[str] | None, n: int) -> BoundaryDisplay:
@@ -234,12 +250,31 @@ class BoundaryDisplay:
             target=target.name,
         )
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        of = f"What the model says of {self.target} by {' and '.join(self.columns)}"
+        n, fixed = f"{len(self.rows):,} rows are drawn", f", {self._fixed}" if self.others else ""
+        if self.classes is not None:
+            return f"{of}{fixed}. {n}; the model takes {int(self.wrong.sum()):,} of them for another class."
+        low, high, lowest, highest = (number(f(v)) for v in (self.answers, self.targets) for f in (np.min, np.max))
+        return f"{of}{fixed}: from {low} to {high}. {n}, with targets from {lowest} to {highest}."
+
+    @property
+    def _fixed(self) -> str:
+        """Where the other columns stand."""
+        values = [f"{name} = {value}" for name, value in self.others.items()]
+        n_more = len(values) - MOST_NAMED
+        more = f", and {n_more} others at their usual values" if n_more > 0 else ""
+        return f"with {', '.join(values[:MOST_NAMED])}{more}" if values else ""
+
     def plot(self, ax: Axes | None = None) -> BoundaryDisplay:
         """Draw it.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -259,9 +294,7 @@ class BoundaryDisplay:
             self._draw_chances() if self.classes is not None else self._draw_curve()
             ax.set(xlabel=self.columns[0], xlim=self.grid[0][[0, -1]])
             quiet(ax)
-        fixed = [f"{name} = {value}" for name, value in self.others.items()]
-        more = f", and {len(fixed) - MOST_NAMED} others at their usual values" if len(fixed) > MOST_NAMED else ""
-        title(ax, f"{self.target} as the model sees it", f"with {', '.join(fixed[:MOST_NAMED])}{more}" if fixed else "")
+        title(ax, f"{self.target} as the model sees it", self._fixed)
         return self
 
     def _color(self, k: int) -> str:

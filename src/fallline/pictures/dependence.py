@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import DataError
 from fallline.model import Model
+from fallline.pictures.numbers import number
 from fallline.pictures.style import CYCLE, INK, POSITIVE, axes_for, quiet, title
-from fallline.pictures.subject import Subject, as_date, repeated, set_columns
+from fallline.pictures.subject import Subject, as_date, as_text, repeated, set_columns
 from fallline.table import Kind, Table
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +27,7 @@ MOST_LABELS = 15
 N_RUG = 200
 
 
+@final
 class PartialDependenceDisplay:
     """What a model says on average if all rows had the same value in one column, for one value after the other.
 
@@ -81,9 +84,9 @@ class PartialDependenceDisplay:
 
     @classmethod
     def from_model(
-        cls, model: Model, table: Table, column: str, n: int = 50, rows: int = 500
+        cls, model: Model, table: Table, column: str, *, n: int = 50, rows: int = 500, ax: Axes | None = None
     ) -> PartialDependenceDisplay:
-        """Ask a model about a table's rows.
+        """Ask a model about a table's rows, and draw what it says.
 
         Parameters
         ----------
@@ -94,6 +97,8 @@ class PartialDependenceDisplay:
             Values of a number or date; of a category all labels that occur, or the commonest 15.
         rows : int, default 500
             Rows to average over, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -104,11 +109,11 @@ class PartialDependenceDisplay:
         DataError
             The table has no such column, or no value in it.
         """
-        return cls._of(Subject(model, table), column, n, rows)
+        return cls._of(Subject(model, table), column, n, rows).plot(ax)
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, column: str, n: int = 50, rows: int = 500
+        cls, estimator: Any, X: Any, column: str, *, n: int = 50, rows: int = 500, ax: Axes | None = None
     ) -> PartialDependenceDisplay:
         """Ask a `NetworkClassifier` or `NetworkRegressor`; for other estimators scikit-learn has a Display.
 
@@ -118,14 +123,14 @@ class PartialDependenceDisplay:
         X : data frame or array of shape (n, n_columns)
         column : str
             An array's columns are called x0, x1, ...
-        n, rows
+        n, rows, ax
             As in `from_model`.
 
         Returns
         -------
         PartialDependenceDisplay
         """
-        return cls._of(Subject.of_estimator(estimator, X), column, n, rows)
+        return cls._of(Subject.of_estimator(estimator, X), column, n, rows).plot(ax)
 
     @classmethod
     def _of(cls, subject: Subject, column: str, n: int, rows: int) -> PartialDependenceDisplay:
@@ -161,12 +166,29 @@ class PartialDependenceDisplay:
             target=subject.model.encoder.target.name,
         )
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for name, mean in zip(self.names, self.mean.T, strict=True):
+            ends = " to ".join(f"{number(mean[i])} at {self._at(i)}" for i in (mean.argmin(), mean.argmax()))
+            ways.append(f"{'' if name == self.target else f'{name} '}from {ends}")
+        return (
+            f"What the model says of {self.target} on average, if all rows had the same value of {self.column}: "
+            f"{listed_briefly(ways)}."
+        )
+
+    def _at(self, i: int) -> str:
+        """A value as its user writes it."""
+        return str(self.values[i]) if self.kind == "category" else as_text(self.kind, float(self.values[i]))
+
     def plot(self, ax: Axes | None = None) -> PartialDependenceDisplay:
         """Draw a curve, with a tick for each of some rows; or a dot for each label.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------

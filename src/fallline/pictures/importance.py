@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError, did_you_mean
 from fallline.model import Model
+from fallline.pictures.numbers import number
 from fallline.pictures.style import FAINT, INK, POSITIVE, axes_for, quiet, title
 from fallline.pictures.subject import Subject, set_columns
 from fallline.table import Table
+from fallline.wording import SCORE_NAMES, listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,7 @@ Array = npt.NDArray[Any]
 ERRORS = ("log_loss", "rmse", "mae")  # scores of which less is better
 
 
+@final
 class ImportanceDisplay:
     """Permutation importance: how much worse the model's score is when the values of a column are shuffled.
 
@@ -66,11 +69,14 @@ class ImportanceDisplay:
         model: Model,
         table: Table,
         score: str | None = None,
+        *,
         n_repeats: int = 10,
         rows: int = 1000,
         seed: int = 0,
+        ax: Axes | None = None,
+        **plot: Any,
     ) -> ImportanceDisplay:
-        """Shuffle each column of a table that the model uses.
+        """Shuffle each column of a table that the model uses, and draw what it does.
 
         Parameters
         ----------
@@ -84,6 +90,8 @@ class ImportanceDisplay:
             Rows to shuffle, at most; drawn with seed 0.
         seed : int, default 0
             Of the shuffling.
+        ax, plot
+            As in `plot`.
 
         Returns
         -------
@@ -112,7 +120,8 @@ class ImportanceDisplay:
             for repeat in range(n_repeats):
                 shuffled = set_columns(table, {name: rng.permutation(values)}, y=table.y)
                 importances[i, repeat] = sign * (base[score] - model.evaluate(shuffled)[score])
-        return cls(columns=used, importances=importances, score=score, value=base[score], n_rows=table.n_rows)
+        display = cls(columns=used, importances=importances, score=score, value=base[score], n_rows=table.n_rows)
+        return display.plot(ax, **plot)
 
     @classmethod
     def from_estimator(
@@ -121,9 +130,12 @@ class ImportanceDisplay:
         X: Any,
         y: npt.ArrayLike,
         scoring: str | None = None,
+        *,
         n_repeats: int = 10,
         rows: int = 1000,
         seed: int = 0,
+        ax: Axes | None = None,
+        **plot: Any,
     ) -> ImportanceDisplay:
         """Do the same for any fitted estimator, with `sklearn.inspection.permutation_importance`.
 
@@ -134,7 +146,7 @@ class ImportanceDisplay:
         y : array of shape (n,)
         scoring : str, optional
             As in scikit-learn; the estimator's own `score` if nothing is said.
-        n_repeats, rows, seed
+        n_repeats, rows, seed, ax, plot
             As in `from_model`.
 
         Returns
@@ -154,14 +166,37 @@ class ImportanceDisplay:
         from sklearn.metrics import get_scorer  # type: ignore[import-untyped]
 
         value = get_scorer(score)(estimator, X, y)
-        return cls(columns=columns, importances=found.importances, score=score, value=float(value), n_rows=min(n, rows))
+        return cls(
+            columns=columns, importances=found.importances, score=score, value=float(value), n_rows=min(n, rows)
+        ).plot(ax, **plot)
 
-    def plot(self, ax: Axes | None = None, most: int = 20) -> ImportanceDisplay:
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        means = self.importances.mean(axis=1)
+        order = np.argsort(-means, kind="stable")
+        return (
+            f"How much {self._word} is {self._change} when a column is shuffled, on average over "
+            f"{self.importances.shape[1]} shuffles of {self.n_rows:,} rows: "
+            f"{listed_briefly(f'{self.columns[i]} {number(means[i])}' for i in order)}. With all in order it is "
+            f"{number(self.value)}."
+        )
+
+    @property
+    def _word(self) -> str:
+        return SCORE_NAMES.get(self.score, self.score.replace("_", " "))
+
+    @property
+    def _change(self) -> str:
+        return "added" if self.score in ERRORS else "lost"
+
+    def plot(self, ax: Axes | None = None, *, most: int = 20) -> ImportanceDisplay:
         """Draw a line a column, the most important on top.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
         most : int, default 20
             Columns to draw, at most.
 
@@ -182,9 +217,8 @@ class ImportanceDisplay:
         ax.axvline(0, color=FAINT, linewidth=1)
         ax.set_yticks(places, [self.columns[i] for i in order])
         ax.set_ylim(len(order) - 0.4, -0.6)
-        word = "R²" if self.score == "r2" else self.score.replace("_", " ")
-        more = "added" if self.score in ERRORS else "lost"
-        ax.set_xlabel(f"{word} {more} when the column is shuffled (all in order: {self.value:.3g})")
+        all_in_order = f"all in order: {number(self.value)}"
+        ax.set_xlabel(f"{self._word} {self._change} when the column is shuffled ({all_in_order})")
         of = (
             f" The {len(order)} most important of {len(self.columns)} columns."
             if len(order) < len(self.columns)

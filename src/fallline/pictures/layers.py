@@ -12,9 +12,11 @@ from fallline.errors import DataError
 from fallline.losses import Loss
 from fallline.network import Network, views
 from fallline.pictures import style
+from fallline.pictures.numbers import number
 from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
 from fallline.units import dead_units, saturated_units
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +45,14 @@ class Spread:
     counts: Array
     edges: Array
     zeros: float
+
+    @property
+    def median(self) -> float:
+        """Of the numbers that are counted, to the middle of its bin; 0 if there are none."""
+        if not self.counts.any():
+            return 0.0
+        bin_ = int(np.searchsorted(self.counts.cumsum(), self.counts.sum() / 2))
+        return float(self.edges[bin_ : bin_ + 2].mean())
 
     @classmethod
     def of(cls, values: Array, edges: Array) -> Spread:
@@ -125,7 +135,7 @@ class LayersDisplay:
             See `fallline.losses`; "auto" follows the output.
         rows : int, default 1000
             Rows to measure on, at most; drawn with seed 0.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -150,7 +160,7 @@ class LayersDisplay:
             Which of its networks; the best by default.
         rows : int, default 1000
             Training rows to measure on, at most; drawn with seed 0.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -190,18 +200,32 @@ class LayersDisplay:
             n_rows=yardstick.n_rows,
         )
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        n_hidden = sum(self.sizes[:-1])
+        dead, saturated = (
+            sum(round(share * size) for share, size in zip(shares, self.sizes[:-1], strict=True))
+            for shares in (self.dead, self.saturated)
+        )
+        hidden = f" Of {n_hidden:,} hidden neurons {dead:,} are dead and {saturated:,} saturated." if n_hidden else ""
+        sizes = [f"{number(part.median, 1)} in layer {l}" for l, part in enumerate(self.gradients)]
+        return (
+            f"Histograms of each layer: its weights, and on {_rows(self.n_rows)} what its neurons give and the "
+            f"gradient. The middle size of the gradient is about {listed_briefly(sizes)}.{hidden}"
+        )
+
     def plot(self, ax: Axes | None = None) -> LayersDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayersDisplay
-            Itself.
         """
         n_layers = len(self.titles)
         panels = style.panels(ax, n_layers, 3, (8.0, 1.25 * n_layers + 1.0))
@@ -231,7 +255,7 @@ class LayersDisplay:
                 if l == n_layers - 1:
                     panel.set_xlabel(head, fontsize=9)
                 self._note(panel, l, column)
-        below = f"weights, and on {self.n_rows:,} row{'s' * (self.n_rows > 1)} what neurons give and the gradient"
+        below = f"weights, and on {_rows(self.n_rows)} what neurons give and the gradient"
         style.title(panels[0], "Layer by layer", below)
         return self
 
@@ -253,6 +277,10 @@ class LayersDisplay:
                 fontsize=8, ha=side, va="top", color=style.NEGATIVE if line in bad else "#666666",
                 weight="bold" if line in bad else "normal", path_effects=style.halo(),
             )  # fmt: skip
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row{'s' * (n > 1)}"
 
 
 def _even(values: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fallline.errors import ParameterError
 from fallline.listeners import History
 from fallline.model import Model
+from fallline.pictures.numbers import number
 from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, axes_for, halo, log_scale, quiet, title
 from fallline.run import Run
 
@@ -28,6 +29,7 @@ REASONS = {
 }
 
 
+@final
 class LossCurveDisplay:
     """Training and validation loss by epoch; of several starts thin lines, with their median.
 
@@ -76,18 +78,60 @@ class LossCurveDisplay:
         self.loss, self.validation_loss, self.kept_epochs, self.why = loss, validation_loss, kept_epochs, why
 
     @classmethod
-    def from_run(cls, run: Run) -> LossCurveDisplay:
-        """Read a run."""
-        return cls._of(run.history, run.kept_epochs, run.message)
+    def from_run(cls, run: Run, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw the losses of a run.
+
+        Parameters
+        ----------
+        run : Run
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        ParameterError
+            It has no epochs.
+        """
+        return cls._of(run.history, run.kept_epochs, run.message).plot(ax)
 
     @classmethod
-    def from_history(cls, history: History) -> LossCurveDisplay:
-        """Read a history; it knows nothing of what was kept, and why the descent ended."""
-        return cls._of(history, (), "")
+    def from_history(cls, history: History, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw a history; it knows nothing of what was kept, and why the descent ended.
+
+        Parameters
+        ----------
+        history : History
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        ParameterError
+            It has no epochs.
+        """
+        return cls._of(history, (), "").plot(ax)
 
     @classmethod
-    def from_model(cls, model: Model) -> LossCurveDisplay:
-        """Read what a model remembers of its training.
+    def from_model(cls, model: Model, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw what a model remembers of its training.
+
+        Parameters
+        ----------
+        model : Model
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
 
         Raises
         ------
@@ -100,11 +144,22 @@ class LossCurveDisplay:
         history = History(training["history"])
         starts = history["loss"].shape[1]
         kept = training.get("kept_epochs", [])
-        return cls._of(history, kept if len(kept) == starts else (), REASONS.get(training.get("stop_reason", ""), ""))
+        why = REASONS.get(training.get("stop_reason", ""), "")
+        return cls._of(history, kept if len(kept) == starts else (), why).plot(ax)
 
     @classmethod
-    def from_estimator(cls, estimator: Any) -> LossCurveDisplay:
-        """Read a fitted estimator: one of fallline's, or a perceptron with scikit-learn's `loss_curve_`.
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> LossCurveDisplay:
+        """Draw the losses of a fitted estimator: one of fallline's, or a perceptron with scikit-learn's `loss_curve_`.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
+
+        Returns
+        -------
+        LossCurveDisplay
 
         Raises
         ------
@@ -112,10 +167,10 @@ class LossCurveDisplay:
             It has neither; it may not be fitted.
         """
         if hasattr(estimator, "model_"):
-            return cls.from_model(estimator.model_)
+            return cls.from_model(estimator.model_, ax=ax)
         if not hasattr(estimator, "loss_curve_"):
             raise ParameterError(f"{type(estimator).__name__} has no history of its training; fit it first")
-        return cls(loss=np.array(estimator.loss_curve_)[:, None])
+        return cls(loss=np.array(estimator.loss_curve_)[:, None]).plot(ax)
 
     @classmethod
     def _of(cls, history: History, kept_epochs: Sequence[int], why: str) -> LossCurveDisplay:
@@ -126,12 +181,31 @@ class LossCurveDisplay:
         validation_loss = history["validation_loss"].astype(np.float64) if validated else None
         return cls(loss=loss.astype(np.float64), validation_loss=validation_loss, kept_epochs=kept_epochs, why=why)
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for name, losses in (("training", self.loss), ("validation", self.validation_loss)):
+            if losses is not None and np.isfinite(losses).any():
+                median = _medians(losses)[1]
+                ways.append(f"{name} loss from {number(median[0])} to {number(median[-1])}")
+        n_epochs, n_starts = self.loss.shape
+        several = f", medians of {n_starts} starts" if n_starts > 1 else ""
+        kept = f" The parameters of epoch {self.kept_epochs[0]} were kept." if len(self.kept_epochs) == 1 else ""
+        why = f" {self._ended}." if self.why else ""
+        return f"{' and '.join(ways) or 'No finite loss'} over {n_epochs:,} epochs{several}.".capitalize() + kept + why
+
+    @property
+    def _ended(self) -> str:
+        return f"{self.why[:1].upper()}{self.why[1:]}"
+
     def plot(self, ax: Axes | None = None) -> LossCurveDisplay:
         """Draw the curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -156,7 +230,7 @@ class LossCurveDisplay:
         quiet(ax)
         n_starts = self.loss.shape[1]
         several = f"{n_starts} starts, thin, and their median. " if n_starts > 1 else ""
-        title(ax, "Loss by epoch", f"{several}{self.why[:1].upper()}{self.why[1:]}")
+        title(ax, "Loss by epoch", f"{several}{self._ended}")
         return self
 
     def _draw(self, name: str, losses: Array, color: str, dash: Any) -> None:
@@ -171,9 +245,7 @@ class LossCurveDisplay:
                 epochs[measured], of_start[measured], **style | (several if n_starts > 1 else one)
             )
         if n_starts > 1:
-            measured = np.isfinite(losses).any(axis=1)
-            median = np.nanmedian(losses[measured], axis=1)
-            (self.medians_[name],) = self.ax_.plot(epochs[measured], median, **style | one)
+            (self.medians_[name],) = self.ax_.plot(*_medians(losses), **style | one)
 
     def _mark_kept(self) -> None:
         """Where each start's kept parameters stand on its curve."""
@@ -189,3 +261,9 @@ class LossCurveDisplay:
             *np.array(kept).T, "*" if size > 10 else "o", color=INK, markersize=size, markeredgecolor="white",
             markeredgewidth=1, linestyle="none", label=label, path_effects=halo(2), zorder=5,
         )  # fmt: skip
+
+
+def _medians(losses: Array) -> tuple[Array, Array]:
+    """Epochs in which a loss was measured, and its median over the starts."""
+    measured = np.flatnonzero(np.isfinite(losses).any(axis=1))
+    return measured + 1, np.nanmedian(losses[measured], axis=1)

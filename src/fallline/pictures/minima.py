@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ N_EDGE = 21  # points at which the loss along an edge is measured
 ROOM = 0.25  # around the triangles, of their longer side
 
 
+@final
 class MinimaDisplay:
     """The loss over the plane through three networks of a run, as trained, and with their neurons matched.
 
@@ -90,8 +91,16 @@ class MinimaDisplay:
         self.losses, self.barriers, self.measured, self.loss_name = losses, barriers, measured, loss_name
 
     @classmethod
-    def from_run(cls, run: Run, starts: Sequence[int] | None = None, n: int = 41, rows: int = 1000) -> MinimaDisplay:
-        """Compute both planes of three networks of a run.
+    def from_run(
+        cls,
+        run: Run,
+        *,
+        starts: Sequence[int] | None = None,
+        n: int = 41,
+        rows: int = 1000,
+        ax: Axes | None = None,
+    ) -> MinimaDisplay:
+        """Draw both planes of three networks of a run.
 
         Parameters
         ----------
@@ -102,7 +111,9 @@ class MinimaDisplay:
         n : int, default 41
             Grid points each way.
         rows : int, default 1000
-            Training rows to measure on, at most.
+            Training rows to measure on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
@@ -136,7 +147,7 @@ class MinimaDisplay:
             barriers=np.stack([_barriers(yardstick, networks) for networks in (trained, matched)]),
             measured=yardstick.words,
             loss_name=yardstick.loss_name,
-        )
+        ).plot(ax)
 
     @property
     def caption(self) -> str:
@@ -155,7 +166,7 @@ class MinimaDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Of a grid; the two axes take its place.
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
@@ -182,7 +193,7 @@ class MinimaDisplay:
         for (i, j), height in zip(EDGES, self.barriers[panel], strict=True):
             ax.plot(*corners[[i, j]].T, color="white", linewidth=1.6, path_effects=halo(2.6, "#33333366"), zorder=3)
             text = ax.annotate(
-                f"{height:.2g}", corners[[i, j]].mean(axis=0), ha="center", va="center", color=INK, weight="bold",
+                number(height, 2), corners[[i, j]].mean(axis=0), ha="center", va="center", color=INK, weight="bold",
                 path_effects=halo(4), zorder=6,
             )  # fmt: skip
             self.texts_.append(text)
@@ -228,4 +239,5 @@ def _grids(corners: Array, n: int) -> list[tuple[Array, Array]]:
 
 
 def _listed(numbers: Array) -> str:
-    return "{:.2g}, {:.2g} and {:.2g}".format(*numbers)
+    first, second, third = (number(value, 2) for value in numbers)
+    return f"{first}, {second} and {third}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from fallline.errors import ParameterError
 from fallline.pictures.heights import Heights, box_around
 from fallline.pictures.numbers import number
 from fallline.pictures.style import CYCLE, INK, axes_for, title
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ FEW = 60  # steps that are drawn as dots
 MARKERS = "osD^vPX"  # of the ends, so that paths differ in more than colour
 
 
+@final
 class MinimizeDisplay:
     """Paths of descents on a function of two variables, over its contours.
 
@@ -70,10 +72,12 @@ class MinimizeDisplay:
         cls,
         f: Callable[[Array], Any],
         results: OptimizeResult | Sequence[OptimizeResult],
+        *,
         names: Sequence[str] | None = None,
         n: int = 121,
+        ax: Axes | None = None,
     ) -> MinimizeDisplay:
-        """Compute the contours around some paths.
+        """Draw some paths over the contours around them.
 
         Parameters
         ----------
@@ -85,6 +89,8 @@ class MinimizeDisplay:
             What to call the paths.
         n : int, default 121
             Grid points each way; f is called once for each.
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -107,7 +113,16 @@ class MinimizeDisplay:
         with np.errstate(all="ignore"):
             surface = np.array([[_value(f(np.array([s, t]))) for t in y] for s in x])
         values = [result.path_fun[: len(path)] for path, result in zip(paths, results, strict=True)]
-        return cls(x=x, y=y, surface=surface, paths=paths, values=values, names=names)
+        return cls(x=x, y=y, surface=surface, paths=paths, values=values, names=names).plot(ax)
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = [
+            f"{name} from {number(values[0])} to {number(values[-1])} in {len(path) - 1:,} steps"
+            for name, path, values in zip(self.names, self.paths, self.values, strict=True)
+        ]
+        return f"The way down on a function of two variables: {listed_briefly(ways)}."
 
     def plot(self, ax: Axes | None = None) -> MinimizeDisplay:
         """Draw contours and paths.
@@ -115,6 +130,7 @@ class MinimizeDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------

@@ -14,7 +14,7 @@ from fallline.network import Network
 from fallline.pictures import names, style
 from fallline.pictures.numbers import MINUS, number
 from fallline.table import Table
-from fallline.wording import shortened
+from fallline.wording import listed_briefly, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,16 +187,35 @@ class NetworkDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: npt.ArrayLike | None = None, **options: Any) -> NetworkDisplay:
+    def from_estimator(
+        cls, estimator: Any, X: npt.ArrayLike | None = None, *, ax: Axes | None = None, **options: Any
+    ) -> NetworkDisplay:
         """Draw one of the networks of a fitted `NetworkClassifier` or `NetworkRegressor`; see `from_model`."""
-        return cls.from_model(estimator.model_, X, **options)
+        return cls.from_model(estimator.model_, X, ax=ax, **options)
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        words = (
+            f"A {self._sizes} network ({', '.join(self.activations)}) with {self.n_parameters:,} weights and biases: "
+            "blue and solid lines are weights above zero, orange and dashed ones below, the wider the larger."
+        )
+        if self.values is None:
+            return words
+        outputs = self.output_names or [f"output {k}" for k in range(len(self.values[-1]))]
+        said = [f"{name} {number(value)}" for name, value in zip(outputs, self.values[-1], strict=True)]
+        return f"{words} For the row whose values are in it, it gives {listed_briefly(said)}."
+
+    @property
+    def _sizes(self) -> str:
+        return "-".join(map(str, self.layer_sizes))
 
     def plot(self, ax: Axes | None = None, *, most_neurons: int = 12, most_edges: int = 1500) -> NetworkDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
         most_neurons : int, default 12
             Drawn of a layer.
@@ -206,7 +225,6 @@ class NetworkDisplay:
         Returns
         -------
         NetworkDisplay
-            Itself.
 
         Raises
         ------
@@ -229,7 +247,7 @@ class NetworkDisplay:
             notes.append(f"the strongest {n_drawn:,} of {n_weights:,} connections are drawn")
         if self.values is not None:
             notes.append("neurons show their values for one row, in colours of each layer's own scale")
-        style.title(ax, "-".join(map(str, self.layer_sizes)) + " network", "; ".join(notes))
+        style.title(ax, f"{self._sizes} network", "; ".join(notes))
         ax.legend(
             handles=_legend(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False, fontsize=9,
             handlelength=2.6, columnspacing=2.0,

@@ -275,12 +275,28 @@ class NeuronDisplay:
             **plot,
         )
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        n = len(self.inputs)
+        words = (
+            f"Neuron {self.neuron} of layer {self.layer} for one row: {n:,} input{'s' * (n > 1)} times the weights "
+            f"and the bias {number(self.bias)} add up to z = {number(self.z)}, of which {self.activation} makes "
+            f"a = {number(self.a)}."
+        )
+        if self.delta is None or self.new_bias is None:
+            return words
+        return (
+            f"{words} Back comes delta = {number(self.delta)}, so a step of gradient descent at a learning rate of "
+            f"{self.learning_rate:g} makes the bias {number(self.new_bias)}."
+        )
+
     def plot(self, ax: Axes | None = None, *, most: int = 8) -> NeuronDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
         most : int, default 8
             Inputs with a line of their own, those with the largest products; the others are drawn together.
@@ -288,7 +304,6 @@ class NeuronDisplay:
         Returns
         -------
         NeuronDisplay
-            Itself.
 
         Raises
         ------

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from fallline.errors import ParameterError
 from fallline.network import Shape, views
 from fallline.pictures import style
+from fallline.pictures.numbers import number
 from fallline.pictures.yardstick import Yardstick, chosen_start
 from fallline.run import Run
+from fallline.wording import listed_briefly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +77,7 @@ class LayerNormsDisplay:
             Which start; the best by default.
         rows : int, default 1000
             Training rows to measure gradients on, at most; drawn with seed 0.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
@@ -104,18 +106,29 @@ class LayerNormsDisplay:
         n_rows = yardstick.n_rows
         return cls(steps=steps, labels=labels, gradient_norms=gradient_norms, changes=changes, n_rows=n_rows).plot(ax)
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        ways = []
+        for label, norms in zip(self.labels, self.gradient_norms.T, strict=True):
+            known = norms[np.isfinite(norms)]
+            ways += [f"from {number(known[0])} to {number(known[-1])} in {label}"] if len(known) else []
+        return (
+            f"Norms of the gradient on {self.n_rows:,} rows, and below them how fast the weights change, over "
+            f"{self.steps[-1]:,} steps. From the first to the last they go {listed_briefly(ways)}."
+        )
+
     def plot(self, ax: Axes | None = None) -> LayerNormsDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
         LayerNormsDisplay
-            Itself.
         """
         panels = style.panels(ax, 2, 1, (8.0, 5.6))
         self.axes_, self.ax_, self.figure_ = panels, panels[0], panels[0].figure

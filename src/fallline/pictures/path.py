@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 CUT = 1e6  # how many times as high as at its start the loss may be on the map; beyond, a descent has diverged
 
 
+@final
 class DescentPathDisplay:
     """A descent's path over the loss surface, in the plane of the path.
 
@@ -100,8 +101,10 @@ class DescentPathDisplay:
         self.measured, self.loss_name, self.diverged_after = measured, loss_name, diverged_after
 
     @classmethod
-    def from_run(cls, run: Run, start: int | None = None, n: int = 51, rows: int = 1000) -> DescentPathDisplay:
-        """Compute path and surface of one start of a run.
+    def from_run(
+        cls, run: Run, *, start: int | None = None, n: int = 51, rows: int = 1000, ax: Axes | None = None
+    ) -> DescentPathDisplay:
+        """Draw path and surface of one start of a run.
 
         Parameters
         ----------
@@ -112,7 +115,9 @@ class DescentPathDisplay:
         n : int, default 51
             Grid points each way.
         rows : int, default 1000
-            Training rows to measure on, at most.
+            Training rows to measure on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
@@ -154,7 +159,7 @@ class DescentPathDisplay:
             measured=yardstick.words,
             diverged_after=diverged_after,
             loss_name=yardstick.loss_name,
-        )
+        ).plot(ax)
 
     @property
     def caption(self) -> str:
@@ -166,10 +171,11 @@ class DescentPathDisplay:
         return (
             f"The loss ({self.measured}) over the plane that holds the start and the end of the descent and the "
             f"direction in which its path bulges most; one slice of a space of {len(self.plane.origin):,} dimensions. "
-            f"Each point of the path has the colour of its true loss. Start and end, {self._length:.3g} apart, lie in "
-            f"the plane; the path leaves it by up to {self.off_plane[farthest]:.3g}, at step {self.steps[farthest]:,}. "
-            f"Where it is drawn the loss differs from its own by up to {gap[widest]:.3g}, at step "
-            f"{self.steps[widest]:,}. Loops at its end may be an effect of the projection."
+            f"Each point of the path has the colour of its true loss. Start and end, {number(self._length)} apart, lie "
+            f"in the plane; the path leaves it by up to {number(self.off_plane[farthest])}, at step "
+            f"{self.steps[farthest]:,}. Where it is drawn the loss differs from its own by up to "
+            f"{number(gap[widest])}, at step {self.steps[widest]:,}. Loops at its end may be an effect of "
+            "the projection."
             + ("" if self.diverged_after is None else f" The descent diverged after step {self.diverged_after:,}.")
         )
 
@@ -183,7 +189,7 @@ class DescentPathDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Of a grid; the three axes take its place.
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------

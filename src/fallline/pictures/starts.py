@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import ParameterError
+from fallline.pictures.numbers import number
 from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, quiet, title
 from fallline.run import Run
 
@@ -19,6 +20,7 @@ Array = npt.NDArray[Any]
 SHARE = 0.1  # of what the best start gained: who falls short by more is in a bad valley
 
 
+@final
 class StartsDisplay:
     """Where the random starts of a run ended: their losses by epoch, and the final ones in order.
 
@@ -58,8 +60,8 @@ class StartsDisplay:
         self.curves, self.losses, self.threshold, self.measured = curves, losses, threshold, measured
 
     @classmethod
-    def from_run(cls, run: Run, threshold: float | None = None) -> StartsDisplay:
-        """Read a run.
+    def from_run(cls, run: Run, *, threshold: float | None = None, ax: Axes | None = None) -> StartsDisplay:
+        """Draw the starts of a run.
 
         Parameters
         ----------
@@ -67,6 +69,8 @@ class StartsDisplay:
         threshold : float, optional
             Who ends above it is in a bad valley. If nothing is said: the best loss and a tenth of what its start gained
             over the median loss of the first epoch.
+        ax : matplotlib Axes, optional
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
@@ -85,7 +89,8 @@ class StartsDisplay:
             best, first = np.nanmin(run.losses), np.nanmedian(run.history["loss"][0])
             threshold = float(best + SHARE * max(0.0, first - best))
         measured = "training loss" if run.validation is None else "validation loss"
-        return cls(curves=curves, losses=run.losses.astype(np.float64), threshold=threshold, measured=measured)
+        losses = run.losses.astype(np.float64)
+        return cls(curves=curves, losses=losses, threshold=threshold, measured=measured).plot(ax)
 
     @property
     def n_bad(self) -> int:
@@ -95,10 +100,10 @@ class StartsDisplay:
     @property
     def caption(self) -> str:
         """What the picture shows, in a sentence or two."""
+        best, middle, worst = (number(of(self.losses)) for of in (np.nanmin, np.nanmedian, np.nanmax))
         return (
-            f"{self.n_bad} of {len(self.losses)} random starts end above a {self.measured} of {self.threshold:.3g}; "
-            f"the best at {np.nanmin(self.losses):.3g}, the middle one at {np.nanmedian(self.losses):.3g}, the worst "
-            f"at {np.nanmax(self.losses):.3g}."
+            f"{self.n_bad} of {len(self.losses)} random starts end above a {self.measured} of "
+            f"{number(self.threshold)}; the best at {best}, the middle one at {middle}, the worst at {worst}."
         )
 
     def plot(self, ax: Axes | None = None) -> StartsDisplay:
@@ -107,7 +112,7 @@ class StartsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Of a grid; the two axes take its place.
+            From a grid; several take its place. Of a new figure by default.
 
         Returns
         -------
@@ -140,8 +145,8 @@ class StartsDisplay:
         right.tick_params(labelleft=False)
         self.threshold_ = [axis.axhline(self.threshold, color=INK, linewidth=1, linestyle=":") for axis in self.axes_]
         right.annotate(
-            f"bad above {self.threshold:.2g}", (0.02, self.threshold), (0, 4), xycoords=("axes fraction", "data"),
-            textcoords="offset points", color=INK, fontsize=9, path_effects=halo(3),
+            f"bad above {number(self.threshold, 2)}", (0.02, self.threshold), (0, 4),
+            xycoords=("axes fraction", "data"), textcoords="offset points", color=INK, fontsize=9, path_effects=halo(3),
         )  # fmt: skip
         left.set(xlabel="epoch", ylabel=self.measured)
         right.set(xlabel="starts, in order of their final loss")

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.model import Model
-from fallline.table import Table
+from fallline.pictures.numbers import number
+from fallline.table import Kind, Table
 from fallline.table.names import check_known
 
 Array = npt.NDArray[Any]
@@ -81,7 +82,7 @@ class Subject:
         kind = self.table.kind(name)
         if kind == "category":
             return str(self.table.labels[name][int(value)])
-        return str(as_date(np.array(value))).split("T")[0] if kind == "date" else f"{value:.4g}"
+        return as_text(kind, value)
 
     def answers(self, table: Table) -> Array:
         """Probabilities, shape (n, n_classes); or numbers in the user's units, shape (n, n_targets)."""
@@ -113,6 +114,11 @@ def set_columns(table: Table, values: dict[str, Array | float], y: Array | None 
 def repeated(table: Table, n: int) -> Table:
     """A table's rows n times, one after the other; without targets."""
     return replace(table, X=np.tile(table.X, (n, 1)), y=None)
+
+
+def as_text(kind: Kind, value: float) -> str:
+    """A number, or days since 2000-01-01, as people write it."""
+    return str(as_date(np.array(value))).split("T")[0] if kind == "date" else number(value, 4)
 
 
 def as_date(days: Array) -> Array:

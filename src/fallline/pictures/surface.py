@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ Array = npt.NDArray[Any]
 UNIT = "1: each neuron's weights change by their own size"
 
 
+@final
 class LossSurfaceDisplay:
     """The loss around a network, along two random directions as long in each neuron as its own weights.
 
@@ -67,20 +68,22 @@ class LossSurfaceDisplay:
     @classmethod
     def from_network(
         cls,
-        net: Network,
+        network: Network,
         X: npt.ArrayLike,
         y: npt.ArrayLike,
+        *,
         loss: Loss | str = "auto",
         reach: float = 1.0,
         n: int = 51,
         seed: int = 0,
         rows: int = 1000,
+        ax: Axes | None = None,
     ) -> LossSurfaceDisplay:
-        """Compute the surface around a network.
+        """Draw the surface around a network.
 
         Parameters
         ----------
-        net : Network
+        network : Network
         X : array of shape (n_rows, n_in)
         y : array of shape (n_rows,) or (n_rows, n_targets)
         loss : Loss or str, default "auto"
@@ -92,7 +95,9 @@ class LossSurfaceDisplay:
         seed : int, default 0
             Of the directions.
         rows : int, default 1000
-            Rows to measure on, at most.
+            Rows to measure on, at most; drawn with seed 0.
+        ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------
@@ -103,26 +108,28 @@ class LossSurfaceDisplay:
         DataError, ParameterError
             The rows do not fit the network or the loss.
         """
-        return cls._of(net, Yardstick.of_rows(net, X, y, loss, rows), reach, n, seed)
+        return cls._of(network, Yardstick.of_rows(network, X, y, loss, rows), reach, n, seed).plot(ax)
 
     @classmethod
     def from_run(
         cls,
         run: Run,
+        *,
         start: int | None = None,
         reach: float = 1.0,
         n: int = 51,
         seed: int = 0,
         rows: int = 1000,
+        ax: Axes | None = None,
     ) -> LossSurfaceDisplay:
-        """Compute the surface around the network of one start of a run, on rows that it was trained on.
+        """Draw the surface around the network of one start of a run, on rows that it was trained on.
 
         Parameters
         ----------
         run : Run
         start : int, optional
             Which start; the best if nothing is said.
-        reach, n, seed, rows
+        reach, n, seed, rows, ax
             As in `from_network`.
 
         Returns
@@ -131,17 +138,17 @@ class LossSurfaceDisplay:
         """
         k = chosen_start(run, start)
         yardstick = Yardstick.of_run(run, k, rows)
-        return cls._of(run.networks[k], yardstick, reach, n, seed)
+        return cls._of(run.networks[k], yardstick, reach, n, seed).plot(ax)
 
     @classmethod
-    def _of(cls, net: Network, yardstick: Yardstick, reach: float, n: int, seed: int) -> LossSurfaceDisplay:
-        plane, axis = Plane.random(net, seed), np.linspace(-reach, reach, n)
+    def _of(cls, network: Network, yardstick: Yardstick, reach: float, n: int, seed: int) -> LossSurfaceDisplay:
+        plane, axis = Plane.random(network, seed), np.linspace(-reach, reach, n)
         return cls(
             plane=plane,
             a=axis,
             b=axis,
             surface=yardstick.surface(plane, axis, axis),
-            loss=float(yardstick.losses(net.parameters[None])[0]),
+            loss=float(yardstick.losses(network.parameters[None])[0]),
             measured=yardstick.words,
             loss_name=yardstick.loss_name,
         )
@@ -150,10 +157,10 @@ class LossSurfaceDisplay:
     def caption(self) -> str:
         """What the picture shows, and what it does not, in a few sentences."""
         return (
-            f"The loss ({self.measured}) around a network, along two random directions in a space of "
-            f"{len(self.plane.origin):,} dimensions. 1 on an axis changes the incoming weights of each neuron by as "
-            "much as they are; biases stay. Other directions look different; how steep the valley is in this picture "
-            "says little about how well the network predicts."
+            f"The loss ({self.measured}) around a network, where it is {number(self.loss)}, along two random "
+            f"directions in a space of {len(self.plane.origin):,} dimensions. 1 on an axis changes the incoming "
+            "weights of each neuron by as much as they are; biases stay. Other directions look different; how steep "
+            "the valley is in this picture says little about how well the network predicts."
         )
 
     def plot(self, ax: Axes | None = None) -> LossSurfaceDisplay:
@@ -162,6 +169,7 @@ class LossSurfaceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Of a new figure by default.
 
         Returns
         -------

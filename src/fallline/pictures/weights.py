@@ -13,6 +13,7 @@ from fallline.errors import ParameterError
 from fallline.model import Model
 from fallline.network import Network
 from fallline.pictures import names, style
+from fallline.pictures.numbers import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ class WeightImagesDisplay:
             Height and width; square if it is not given.
         neurons : sequence of int, optional
             Of the first layer; by default the 32 with the largest weights, in their order.
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
 
         Returns
@@ -132,18 +133,32 @@ class WeightImagesDisplay:
         network = names.network_of(model, start)
         return cls.from_network(network, model.encoder.image_shape, neurons=neurons, ax=ax)
 
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a sentence or two."""
+        _, height, width = self.images.shape
+        low, high = number(self.images.min()), number(self.images.max())
+        return (
+            f"Weights of {self._which} of the first layer as images of {height} by {width} pixels, from {low} to "
+            f"{high}: blue above zero, orange below."
+        )
+
+    @property
+    def _which(self) -> str:
+        n = len(self.images)
+        return f"all {n} neurons" if n == self.n_neurons else f"{n} of {self.n_neurons:,} neurons"
+
     def plot(self, ax: Axes | None = None) -> WeightImagesDisplay:
         """Draw it.
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
+        ax : matplotlib Axes, optional
             Of a new figure by default.
 
         Returns
         -------
         WeightImagesDisplay
-            Itself.
         """
         n, height, width = self.images.shape
         few = max(1, isqrt(int(1.3 * n * height / width)))
@@ -177,7 +192,5 @@ class WeightImagesDisplay:
         self.colorbar_.outline.set_visible(False)
         self.colorbar_.ax.tick_params(labelsize=8)
         self.colorbar_.set_label("weight", fontsize=9)
-        all_of_them = n == self.n_neurons
-        which = f"all {n} neurons" if all_of_them else f"{n} of {self.n_neurons:,} neurons"
-        style.title(ax, "What the first layer looks for", f"weights of {which}, {height} by {width} pixels each")
+        style.title(ax, "What the first layer looks for", f"weights of {self._which}, {height} by {width} pixels each")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -160,7 +160,10 @@ def _columns(model: Model, table: Table) -> list[Block]:
     for i in order[:MOST_DEPENDENCES]:
         name = display.columns[i]
         if means[i] > 0:
-            blocks.append(
-                displayed(lambda ax, name=name: PartialDependenceDisplay.from_model(model, unlabelled, name, ax=ax))
-            )
+            blocks.append(displayed(_dependence(model, unlabelled, name)))
     return blocks
+
+
+def _dependence(model: Model, table: Table, column: str) -> Callable[[Any], Any]:
+    """What draws a column's partial dependence on axes."""
+    return lambda ax: PartialDependenceDisplay.from_model(model, table, column, ax=ax)
