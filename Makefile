@@ -36,7 +36,7 @@ lint: .venv/.installed .venv/.lint ## style, types and file lengths
 	$(BIN)/python tools/file_lengths.py
 
 docs: .venv/.installed .venv/.docs ## the documentation as a site: build/site/index.html
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/.lint ## put the sources into the house style
 	$(BIN)/ruff check --fix
