@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
     from fallline.backpropagation import Gradient, gradient
     from fallline.descent import descend
+    from fallline.diagnosis import Finding
     from fallline.errors import (
         DataError,
         DivergenceWarning,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         PrecisionWarning,
     )
     from fallline.estimators import NetworkClassifier, NetworkRegressor
+    from fallline.explanation import Explanation
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener, Recorder
     from fallline.matching import match_neurons
@@ -40,7 +42,9 @@ _HOME = {
     "DataError": "errors",
     "DivergenceWarning": "errors",
     "EarlyStopping": "listeners",
+    "Explanation": "explanation",
     "FalllineError": "errors",
+    "Finding": "diagnosis",
     "Gradient": "backpropagation",
     "History": "listeners",
     "Inputs": "inputs",

@@ -419,6 +419,7 @@ class _Descent:
                 kept.take(np.arange(len(self.networks)) == k, self.best.parameters, self.best.step, self.best.loss)
             elif by_best or self.diverged[k] >= 0:
                 kept.parameters[k], kept.step[k], kept.loss[k] = self._lowest(k)
+        begun_at = np.stack([network.parameters for network in self.networks])
         for network, theta in zip(self.networks, kept.parameters, strict=True):
             network.parameters = theta
         return Run(
@@ -434,6 +435,7 @@ class _Descent:
             data=self.data,
             validation=self.validation,
             recorder=next((listener for listener in self.callbacks if isinstance(listener, Recorder)), None),
+            begun_at=begun_at,
         )
 
     def _lowest(self, k: int) -> tuple[Array, int, float]:

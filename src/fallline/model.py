@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from typing import Any, final
 
@@ -14,8 +16,10 @@ import numpy.typing as npt
 from fallline import metrics
 from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
+from fallline.explanation import Explanation, explain
 from fallline.files import model_file
 from fallline.network import Network
+from fallline.sharpness import sharpened
 from fallline.table import Encoder, Table, Target, table_from_any
 from fallline.table.names import listed
 from fallline.table.table import Targets
@@ -229,6 +233,49 @@ class Model:
             raise DataError(f"{table.name}: there are no rows to compare with")
         return score(self.encoder.target, self.outputs(table), table.y)
 
+    def explain(
+        self, X: Table | npt.ArrayLike, row: int = 0, network: int = 0, neuron: tuple[int, int] | None = None
+    ) -> Explanation:
+        """Follow one row through the model: all the arithmetic, and which inputs moved the answer.
+
+        Parameters
+        ----------
+        X : Table, data frame or array of shape (n, n_columns)
+            As in `predict`.
+        row : int, default 0
+            Which of its rows.
+        network : int, default 0
+            Which of `networks` to show.
+        neuron : (int, int), optional
+            Layer and neuron to show in full, as in `network.W[l][:, j]`; the predicted class's output if nothing is
+            said. If it is an output, the contributions are to its answer.
+
+        Returns
+        -------
+        Explanation
+            `print` it.
+
+        Raises
+        ------
+        DataError
+            As in `predict`.
+        ParameterError
+            There is no such row, network or neuron.
+        """
+        X = self._as_table(X)
+        n = X.n_rows if isinstance(X, Table) else len(np.atleast_2d(X))
+        if not 0 <= row < n:
+            raise ParameterError(f"row is {row}; it must be from 0 to {n - 1}")
+        table, number = None, row + 1
+        if isinstance(X, Table):
+            number += X.first_row
+            X = table = replace(X.rows(np.array([row])), first_row=number - 1)
+        else:
+            X = np.atleast_2d(X)[[row]]
+        self.outputs(X)  # for its complaints
+        rows = self._rows(X)
+        return explain(self.encoder, self.networks, self.shares, self.sharpness, rows, table, network, neuron, number)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, atomically: an older file stays whole until the new one is complete.
 
@@ -308,11 +355,15 @@ class Model:
                 A += share * self._engine.predict(network.shape, network.parameters, encoded)
         return A if self.task == "regression" else sharpened(A, self.sharpness, self.classes is None)
 
+    def _as_table(self, X: Table | npt.ArrayLike) -> Table | npt.ArrayLike:
+        """A data frame as a table; anything else as it is."""
+        if isinstance(X, Table) or not hasattr(X, "columns"):
+            return X
+        return table_from_any(X, self.encoder.columns, self.encoder.kinds)
+
     def _rows(self, X: Table | npt.ArrayLike) -> Array:
         """Columns of whatever holds them in the encoder's order, as `Encoder.rows_of` gives them."""
-        encoder = self.encoder
-        if not isinstance(X, Table) and hasattr(X, "columns"):
-            X = table_from_any(X, encoder.columns, encoder.kinds)
+        encoder, X = self.encoder, self._as_table(X)
         if isinstance(X, Table):
             rows, name, first_row = encoder.rows_of(X), f"{X.name}, ", X.first_row + 1
         else:
@@ -342,6 +393,10 @@ class Model:
                     f"{name}row {first_row + row}, column {column.name!r}: the value is infinite or too large for "
                     "float32"
                 )
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the scores and the loss curve; by its name, since the report stands above this room."""
+        return str(import_module("fallline.report").html_of_model(self))
 
     def __repr__(self) -> str:
         several = f"{len(self.networks)} times " if len(self.networks) > 1 else ""
@@ -415,26 +470,6 @@ def score(target: Target, A: Array, y: Targets) -> dict[str, float]:
         accuracy = (A.argmax(axis=1) == encoded).mean()
     log_loss = -np.log(np.maximum(right.astype(np.float64), np.finfo(np.float32).tiny)).mean()
     return {"accuracy": float(accuracy), "log_loss": float(log_loss)}
-
-
-def sharpened(A: Array, sharpness: float, each: bool = False) -> Array:
-    """Probabilities raised to a power, the sum of a row brought back to 1; or each and its complement's.
-
-    Examples
-    --------
-    >>> sharpened(np.array([[0.2, 0.8]]), 2.0).round(3).tolist()
-    [[0.059, 0.941]]
-    >>> sharpened(np.array([[0.2, 0.5]]), 2.0, each=True).round(3).tolist()
-    [[0.059, 0.5]]
-    """
-    if sharpness == 1:
-        return A
-    if each:
-        return sharpened(np.stack([A, 1 - A], axis=-1).reshape(-1, 2), sharpness)[:, 0].reshape(A.shape)
-    with np.errstate(divide="ignore"):
-        logits = sharpness * np.log(A)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _place(quantiles: Sequence[float], coverage: float, side: int) -> int:

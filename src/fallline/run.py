@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,9 @@ import numpy.typing as npt
 from fallline.engines import Data, Plan
 from fallline.listeners import History, Recorder
 from fallline.network import Network
+
+if TYPE_CHECKING:
+    from fallline.diagnosis import Finding
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +51,8 @@ class Run:
         For each start the rows that it was measured on.
     recorder : Recorder or None
         The first recorder among the callbacks, with the path that was taken.
+    begun_at : array of shape (K, P)
+        The parameters that each start began at.
     """
 
     networks: list[Network]
@@ -60,11 +67,58 @@ class Run:
     data: Data
     validation: list[Data] | None
     recorder: Recorder | None
+    begun_at: Array
 
     @property
     def network(self) -> Network:
         """The network of the best start."""
         return self.networks[self.best_start]
+
+    def diagnose(self) -> list[Finding]:
+        """What was wrong with the descent, if anything, in plain words: each with its evidence and one thing to do.
+
+        Returns
+        -------
+        list of Finding
+            The most telling first; empty where all seems well. docs/diagnosis.md lists all that there are.
+
+        Examples
+        --------
+        >>> from fallline import SGD, Network, descend
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> run = descend(Network([1, 8, 1], seed=1), x, x[:, 0] ** 2, optimizer=SGD(1e-6), epochs=10)
+        >>> print(run.diagnose()[0])
+        """
+        from fallline.diagnosis import diagnose
+
+        return diagnose(self)
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write the run as one HTML file to look at: the network, the way down, where each start ended.
+
+        The path over the loss surface is in it if a `Recorder` was among the callbacks.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in `.html`.
+
+        Raises
+        ------
+        ParameterError
+            It ends otherwise.
+        """
+        room = _report_room()
+        room.write(room.report_of_run(self), path)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the loss curve."""
+        return str(_report_room().html_of_run(self))
+
+
+def _report_room() -> Any:
+    """What writes reports stands far above this room: it is asked for by its name, and only when it is wanted."""
+    return import_module("fallline.report")
 
 
 @dataclass

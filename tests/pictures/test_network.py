@@ -168,10 +168,17 @@ def test_estimators_are_drawn_by_their_model(iris) -> None:
 
 
 def test_axes_that_are_given_are_drawn_on() -> None:
-    figure, (left, right) = plt.subplots(1, 2)
-    assert NetworkDisplay.from_network(fl.Network([2, 1]), ax=right).ax_ is right
+    figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+    display = NetworkDisplay.from_network(fl.Network([2, 3, 1]), [1.0, 2.0], input_names=["width", "height"], ax=right)
+    assert display.ax_ is right
     assert not left.texts
     assert len(figure.axes) == 2
+    figure.draw_without_rendering()
+    assert right.get_position().width > 0.4, "in narrow axes nothing asks for more room than there is"
+    box = right.get_window_extent()
+    for artist in [*right.texts, right.get_legend(), display.edges_]:
+        assert artist.get_window_extent().x0 > box.x0 - 5
+        assert artist.get_window_extent().x1 < box.x1 + 5
 
 
 def test_a_network_of_zeros_is_drawn_as_well() -> None:

@@ -118,6 +118,8 @@ def test_where_the_value_goes() -> None:
     said = hidden.axes_[3].texts[0].get_text()
     assert "a goes on to 6 neurons of layer 1" in said
     assert "and 2 more" in said
+    named = NeuronDisplay.from_network(net, ROW, 1, 5, output_names=["a", "b", "c"])
+    assert sorted(to for to, _ in named.goes_to) == ["output 'a'", "output 'b'", "output 'c'"]
     last = NeuronDisplay.from_network(net, ROW, -1, -1, output_names=["a", "b", "c"])
     assert (last.layer, last.neuron, last.n_next, last.goes_to) == (2, 2, 0, [("c", 1.0)])
     assert "the network's answer for 'c'" in last.axes_[3].texts[0].get_text()

@@ -14,6 +14,7 @@ import typer
 from fallline import __version__
 from fallline.cli.datasets import datasets
 from fallline.cli.evaluate import evaluate
+from fallline.cli.explain import explain
 from fallline.cli.info import info
 from fallline.cli.output import complain
 from fallline.cli.predict import predict
@@ -45,7 +46,7 @@ def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for _command in (train, predict, evaluate, report, info, datasets):
+for _command in (train, predict, evaluate, explain, report, info, datasets):
     app.command()(_telling(_command))
 
 

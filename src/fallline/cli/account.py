@@ -1,4 +1,4 @@
-"""The account of a training: what the columns were taken for, how good the model is and how sure, what to try."""
+"""The account of a training: what the columns were taken for, how good the model is and how sure, what was noticed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from fallline.cli.output import aligned
 from fallline.wording import SCORE_NAMES, listed_briefly, number, score, score_text
 
 if TYPE_CHECKING:
+    from fallline.diagnosis import Finding
     from fallline.fit import Fit
     from fallline.table import Encoder
 
-MOST_ADVICE = 2
+MOST_FINDINGS = 3
 
 
-def account(fitted: Fit, summary: dict[str, Any]) -> str:
+def account(fitted: Fit, summary: dict[str, Any], findings: list[Finding]) -> str:
     """Say what came of a fit, for people.
 
     Parameters
@@ -23,6 +24,8 @@ def account(fitted: Fit, summary: dict[str, Any]) -> str:
     fitted : Fit
     summary : dict
         The same for programs, as `train --json` prints it.
+    findings : list of Finding
+        The most telling first, of which a few are said.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def account(fitted: Fit, summary: dict[str, Any]) -> str:
         rows.append(["held back", score_text(fitted.scores) + chose])
         rows += _each(fitted)
         rows += _beside(fitted)
-    rows += [["try", words] for words in summary["advice"][:MOST_ADVICE]]
+    rows += [["noticed", str(finding)] for finding in findings[:MOST_FINDINGS]]
     rows.append(["model", summary["model"] or "not written"])
     return aligned(rows)
 

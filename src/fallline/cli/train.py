@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,7 +116,7 @@ def train(
     )
 
     from fallline.cli.account import account
-    from fallline.fit import fit
+    from fallline.fit import diagnose, fit
     from fallline.listeners import Recorder
     from fallline.listeners.progress_bar import ProgressBar
     from fallline.table import read
@@ -133,6 +134,8 @@ def train(
     fitted = fit(table, settings, callbacks, validation_table, groups=groups)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
+    findings = diagnose(fitted, table)
+    fitted.model.training["findings"] = [asdict(finding) for finding in findings]
     written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
     if written:
         fitted.model.save(out)
@@ -141,14 +144,14 @@ def train(
     if report is not None:
         from fallline.report import report_of_fit, write
 
-        write(report_of_fit(fitted, table), report)
+        write(report_of_fit(fitted, table, findings), report)
     summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
     if as_json:
         from fallline.files.model_file import to_json
 
         print(to_json(summary))
     elif not quiet:
-        print(account(fitted, summary))
+        print(account(fitted, summary, findings))
     status = 130 if reason == "interrupted" else 1
     if not written:
         return complain("nothing was learned, so no model was written", status)
@@ -178,8 +181,6 @@ def _is_number(text: str) -> bool:
 
 def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dict[str, Any]:
     """Say what came of it, for programs."""
-    from fallline.fit import advice
-
     model, run = fitted.model, fitted.run
     return {
         "model": None if out is None else str(out),
@@ -208,7 +209,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "message": run.message,
         "each": fitted.judgement.each,
         "linear_share": fitted.judgement.linear_share,
-        "advice": advice(fitted, table),
+        "findings": model.training["findings"],
         "engine": model.engine,
         "seconds_training": round(run.history.rows[-1]["seconds"], 3) if len(run.history) else 0.0,
         "seconds": round(seconds, 3),

@@ -1,6 +1,6 @@
 """A table in, a model out: the one place where encoding, recipe, random start and descent meet."""
 
-from fallline.fit.advice import advice
+from fallline.fit.diagnosis import diagnose
 from fallline.fit.training import LOSSES, Fit, fit
 
-__all__ = ["LOSSES", "Fit", "advice", "fit"]
+__all__ = ["LOSSES", "Fit", "diagnose", "fit"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from fallline.engines import Engine
 from fallline.fit.rows import Array, Rows
-from fallline.model import sharpened
 from fallline.network import Network
+from fallline.sharpness import sharpened
 from fallline.table import Target
 
 N_LEVELS = 201  # of the quantiles of errors

@@ -11,8 +11,9 @@ from fallline.engines import Engine
 from fallline.fit.beside import simplest_guess
 from fallline.fit.calibration import Unseen, best_sharpness, error_quantiles, share_to_add
 from fallline.fit.rows import Array, Rows
-from fallline.model import score, sharpened
+from fallline.model import score
 from fallline.network import Network
+from fallline.sharpness import sharpened
 from fallline.table import Encoder, Target
 
 

@@ -25,7 +25,8 @@ Array = npt.NDArray[Any]
 
 WIDEST, THINNEST = 4.5, 0.4  # points, of connections
 LARGEST_NEURON = 34.0  # points across
-HEADING, FOOTING = 34.0, 18.0  # points over the neurons and under them
+HEADING, FOOTING = 34.0, 38.0  # points over the neurons and under them
+WIDE, LETTER = 400.0, 5.2  # points: of axes where the legend is one line; on average of a letter
 SMALLEST_LETTERS = 5.0
 
 
@@ -247,13 +248,15 @@ class NetworkDisplay:
             notes.append(f"the strongest {n_drawn:,} of {n_weights:,} connections are drawn")
         if self.values is not None:
             notes.append("neurons show their values for one row, in colours of each layer's own scale")
-        style.title(ax, f"{self._sizes} network", "; ".join(notes))
-        ax.legend(
-            handles=_legend(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False, fontsize=9,
-            handlelength=2.6, columnspacing=2.0,
-        )  # fmt: skip
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
+        width, _ = self._size_in_points()
+        style.title(ax, f"{self._sizes} network", "; ".join(notes), width=int(width / LETTER))
+        legend = ax.legend(
+            handles=_legend(), loc="lower center", borderaxespad=0.0, ncols=4 if width > WIDE else 2, frameon=False,
+            fontsize=9, handlelength=2.2, columnspacing=1.6,
+        )  # fmt: skip
+        legend.set_in_layout(False)
         self._draw_neurons(places, sizes, rows)
         return self
 
@@ -308,14 +311,12 @@ class NetworkDisplay:
 
     def _draw_neurons(self, places: list[Array], sizes: list[int], rows: int) -> None:
         """Neurons with what stands in them, beside them and over them."""
-        ax, engine = self.ax_, self.figure_.get_layout_engine()
-        if engine is not None:  # so that the axes have the size that they will be drawn in
-            engine.execute(self.figure_.canvas.figure)
-        box, point = ax.get_window_extent(), self.figure_.dpi / 72
-        spacing = (box.height / point - HEADING - FOOTING) / rows
-        ax.set_ylim(-rows / 2 - FOOTING / spacing, rows / 2 + HEADING / spacing)
+        ax, (width, height) = self.ax_, self._size_in_points()
+        footing = FOOTING if width > WIDE else FOOTING + 14
+        spacing = max(1.0, height - HEADING - footing) / rows
+        ax.set_ylim(-rows / 2 - footing / spacing, rows / 2 + HEADING / spacing)
         across = min(LARGEST_NEURON, 0.8 * spacing)
-        self._make_room(across / 2 + 6, box.width / point, lines=2 if spacing > 26 else 1)
+        self._make_room(across / 2 + 6, width, lines=2 if spacing > 26 else 1)
         grey: Any = {"fontsize": 9, "color": "#666666", "ha": "center"}
         self.neurons_: list[PathCollection] = []
         for column, (at, shown, n) in enumerate(zip(places, self.shown_, sizes, strict=True)):
@@ -337,6 +338,14 @@ class NetworkDisplay:
             kind = "input" if column == 0 else "output" if column == len(sizes) - 1 else "neuron"
             heading = f"{n:,} {kind}{'s' * (n > 1)}\n{below}"
             ax.text(column, rows / 2 + 4 / spacing, heading, va="bottom", **grey)
+
+    def _size_in_points(self) -> tuple[float, float]:
+        """Width and height of the axes as they will be drawn, as far as it is known."""
+        engine = self.figure_.get_layout_engine()
+        if engine is not None:
+            engine.execute(self.figure_.canvas.figure)
+        box, point = self.ax_.get_window_extent(), self.figure_.dpi / 72
+        return box.width / point, box.height / point
 
     def _fill(self, column: int, at: Array, across: float, partly: bool) -> None:
         """Circles with values in them; without values, where not all are shown, with the neurons' numbers."""

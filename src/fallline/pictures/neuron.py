@@ -182,12 +182,13 @@ class NeuronDisplay:
             given = names.checked_names(input_names, network.layer_sizes[0], "input_names")
             known = names.taken_names(before, given or [f"x{i}" for i in range(network.layer_sizes[0])])
         outputs = names.checked_names(output_names, network.layer_sizes[-1], "output_names")
-        goes_to = [(f"output {neuron}" if outputs is None else outputs[neuron], 1.0)]
-        if layer < n_layers - 1:
+        if layer == n_layers - 1:
+            goes_to = [(f"output {neuron}" if outputs is None else outputs[neuron], 1.0)]
+        else:
             following = network.W[layer + 1][neuron]
             called = [f"neuron {k}" for k in range(len(following))]
             if layer == n_layers - 2 and outputs is not None:
-                called = [f"output {name}" for name in outputs]
+                called = [f"output {name!r}" for name in outputs]
             order = np.argsort(-np.abs(following), kind="stable")[:MOST_NEXT]
             goes_to = [(called[k], float(following[k])) for k in order]
         delta = dA = slope = None

@@ -11,6 +11,7 @@ import numpy as np
 
 import fallline
 from fallline.atomic import whole_file
+from fallline.diagnosis import Finding
 from fallline.errors import ParameterError
 from fallline.fit import Fit
 from fallline.listeners import History
@@ -19,6 +20,7 @@ from fallline.pictures.network import NetworkDisplay
 from fallline.report.data import data_section, digest
 from fallline.report.page import Block, Code, Grid, Note, Page, Section, Text
 from fallline.report.result import evaluated, result_section
+from fallline.report.rows import rows_section
 from fallline.report.training import descent_section, displayed, loss_curve_of, network_section, starts_section
 from fallline.run import Run
 from fallline.table import Table
@@ -27,7 +29,7 @@ from fallline.wording import SCORE_NAMES, number, score
 FIRST_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "r2")}
 
 
-def report_of_fit(fitted: Fit, table: Table, findings: Sequence[Any] = ()) -> Page:
+def report_of_fit(fitted: Fit, table: Table, findings: Sequence[Finding] = ()) -> Page:
     """What came of a table: the data, the network, the way down, the result on rows that were held back.
 
     Parameters
@@ -55,7 +57,7 @@ def report_of_fit(fitted: Fit, table: Table, findings: Sequence[Any] = ()) -> Pa
         numbers = _numbers(model, judged, outputs, fitted.beside)
     each = fitted.judgement.each
     sections.append(starts_section(fitted.run, each, [fitted.run.kept_epochs[k] for k in fitted.starts]))
-    sections.append(_settings(model, table))
+    sections += [rows_section(model, fitted.judged if numbers else table), _settings(model, table)]
     return Page(_title(model), _subtitle(model, table), _with_sizes(numbers, model, table), sections, _foot())
 
 
@@ -72,7 +74,9 @@ def report_of_model(model: Model, table: Table | None = None) -> Page:
     -------
     Page
     """
-    sections = [] if table is None else [data_section(model, table)]
+    findings = [Finding(**found) for found in model.training.get("findings", ())]
+    sections = [_findings(findings)]
+    sections += [] if table is None else [data_section(model, table)]
     sections.append(network_section(model, table))
     history = History(model.training.get("history", ()))
     sections.append(descent_section(history, None, loss_curve_of(model)))
@@ -83,17 +87,17 @@ def report_of_model(model: Model, table: Table | None = None) -> Page:
         sections.append(result_section(model, table, outputs, which, {}))
         numbers = _numbers(model, table, outputs, {})
     sections.append(starts_section(None, model.training.get("each", ()), model.training.get("kept_epochs", ())))
+    sections += [] if table is None else [rows_section(model, table)]
     sections.append(_settings(model, table))
     return Page(_title(model), _subtitle(model, table), _with_sizes(numbers, model, table), sections, _foot())
 
 
-def report_of_run(run: Run, findings: Sequence[Any] = ()) -> Page:
+def report_of_run(run: Run) -> Page:
     """What a descent came to: the network, the way down, where each start ended.
 
     Parameters
     ----------
     run : Run
-    findings : sequence of Finding
 
     Returns
     -------
@@ -114,7 +118,7 @@ def report_of_run(run: Run, findings: Sequence[Any] = ()) -> Page:
         *_versions(),
     ]
     sections = [
-        _findings(findings),
+        _findings(run.diagnose()),
         Section(
             "network",
             "The network",
@@ -130,7 +134,7 @@ def report_of_run(run: Run, findings: Sequence[Any] = ()) -> Page:
         ("starts", str(n), "the best is shown" if n > 1 else "one random start"),
         ("steps", f"{max(run.kept_steps):,}", f"kept; {run.message}"),
     ]
-    return Page(f"A descent of {sizes}", f"{run.message[:1].upper()}{run.message[1:]}.", head, sections, _foot())
+    return Page(f"A descent of {sizes}", f"{_sentence(run.message)}.", head, sections, _foot())
 
 
 def write(page: Page, path: str | Path) -> None:
@@ -149,9 +153,16 @@ def write(page: Page, path: str | Path) -> None:
         file.write(text)
 
 
-def _findings(findings: Sequence[Any]) -> Section:
-    notes: list[Block] = [Note(found.says, found.evidence, found.advice) for found in findings]
+def _findings(findings: Sequence[Finding]) -> Section:
+    notes: list[Block] = [
+        Note(f"{_sentence(found.says)}.", f"{_sentence(found.evidence)}.", f"{_sentence(found.advice)}.")
+        for found in findings
+    ]
     return Section("findings", "What to look at", notes)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _title(model: Model) -> str:
