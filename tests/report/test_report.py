@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import fallline as fl
+from fallline.diagnosis import Finding
 from fallline.fit import Fit, fit
 from fallline.report import Page, report_of_fit, report_of_model, report_of_run, write
 from fallline.report.data import digest
-from fallline.report.page import Figure, Grid
+from fallline.report.page import Code, Figure, Grid, Text
 from fallline.table import Table, load_bundled
 from fallline.wording import score
 
@@ -58,7 +59,7 @@ def figures(page: Page) -> list[Figure]:
 def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
     page = sold[2]
     assert [section.name for section in page.sections if section.blocks] == [
-        "data", "network", "descent", "result", "starts", "settings",
+        "data", "network", "descent", "result", "starts", "rows", "settings",
     ]  # fmt: skip
     assert len(figures(page)) >= 12
     for drawn in figures(page):
@@ -75,8 +76,8 @@ def test_scores_are_those_of_the_fit(sold: tuple[Fit, Table, Page]) -> None:
     assert page.numbers[0][:2] == ("accuracy", score("accuracy", result.scores["accuracy"]))
     confusion = next(grid for caption, grid in grids(page).items() if caption.startswith("Rows of each class"))
     counts = np.array([[int(cell) for cell in row[1:]] for row in confusion.rows])
-    assert counts.sum() == 240
-    assert np.trace(counts) == round(result.scores["accuracy"] * 240)
+    assert counts.sum() == len(result.judgement.rows) == 90, "three folds of eight"
+    assert np.trace(counts) == round(result.scores["accuracy"] * 90)
 
 
 def test_columns_are_told_with_what_they_hold(sold: tuple[Fit, Table, Page]) -> None:
@@ -162,3 +163,42 @@ def test_nothing_held_back_still_makes_a_report() -> None:
     table = load_bundled("iris")
     page = report_of_fit(fitted(table, validation=0.0, starts=1), table)
     assert "result" not in [section.name for section in page.sections if section.blocks]
+
+
+def test_rows_are_explained_as_the_model_explains_them(sold: tuple[Fit, Table, Page]) -> None:
+    result, table, page = sold
+    (section,) = (section for section in page.sections if section.name == "rows")
+    texts = [block.words for block in section.blocks if isinstance(block, Text)]
+    assert texts[0].startswith("Where it is surest, row ")
+    row = int(re.findall(r"row (\d+)", texts[0])[0]) - 1
+    assert row in result.held_back_rows
+    explanation = result.model.explain(table, row)
+    assert str(explanation) in [block.lines for block in section.blocks if isinstance(block, Code)]
+    added = next(block.numbers for block in section.blocks if isinstance(block, Figure))
+    assert added is not None
+    columns = {cells[0]: float(cells[2]) for cells in added.rows}
+    assert columns == pytest.approx(explanation.contributions.columns, rel=1e-4, abs=1e-9)
+
+
+def test_findings_come_first() -> None:
+    table = mixed(40)
+    result = fitted(table)
+    finding = Finding("few_rows", "there are <few> rows", "40", "find more")
+    page = report_of_fit(result, table, [finding])
+    assert page.sections[0].name == "findings"
+    assert "There are &lt;few&gt; rows." in page.html()
+
+
+def test_notebooks_show_the_loss_curve() -> None:
+    table = mixed(60)
+    result = fitted(table, starts=1)
+    for shown in (result.model._repr_html_(), result.run._repr_html_()):
+        assert shown.count("<img src=") == 1
+        assert "12 epochs" in shown
+
+
+def test_a_run_writes_its_report(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(64, 3))
+    run = fl.descend(fl.Network([3, 4, 1]), X, X[:, 0], epochs=5)
+    run.report(tmp_path / "run.html")
+    assert (tmp_path / "run.html").read_text(encoding="utf-8") == report_of_run(run).html()

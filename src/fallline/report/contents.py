@@ -24,6 +24,7 @@ from fallline.report.rows import rows_section
 from fallline.report.training import descent_section, displayed, loss_curve_of, network_section, starts_section
 from fallline.run import Run
 from fallline.table import Table
+from fallline.table.table import Indices
 from fallline.wording import SCORE_NAMES, number, score
 
 FIRST_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "r2")}
@@ -57,7 +58,7 @@ def report_of_fit(fitted: Fit, table: Table, findings: Sequence[Finding] = ()) -
         numbers = _numbers(model, judged, outputs, fitted.beside)
     each = fitted.judgement.each
     sections.append(starts_section(fitted.run, each, [fitted.run.kept_epochs[k] for k in fitted.starts]))
-    sections += [rows_section(model, fitted.judged if numbers else table), _settings(model, table)]
+    sections += [rows_section(model, *_judged(fitted, table)), _settings(model, table)]
     return Page(_title(model), _subtitle(model, table), _with_sizes(numbers, model, table), sections, _foot())
 
 
@@ -159,6 +160,15 @@ def _findings(findings: Sequence[Finding]) -> Section:
         for found in findings
     ]
     return Section("findings", "What to look at", notes)
+
+
+def _judged(fitted: Fit, table: Table) -> tuple[Table, Indices]:
+    """The table that rows were held back from, and which of them were judged by; all where there are none."""
+    rows, which = fitted.rows, fitted.judgement.rows
+    if not len(which):
+        return table, np.arange(table.n_rows)
+    of_its_own = rows.held_back is not None and len(rows.train_rows) == table.n_rows
+    return (rows.measured, which) if of_its_own else (table, fitted.held_back_rows[which])
 
 
 def _sentence(words: str) -> str:

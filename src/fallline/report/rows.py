@@ -13,6 +13,7 @@ from fallline.pictures.style import INK, quiet, sign_style, signed_colours, titl
 from fallline.report.figures import figure
 from fallline.report.page import Block, Code, Figure, Grid, Section, Text
 from fallline.table import Table
+from fallline.table.table import Indices
 from fallline.wording import number
 
 Array = npt.NDArray[Any]
@@ -20,7 +21,7 @@ Array = npt.NDArray[Any]
 MOST_COLUMNS = 12  # with a bar of their own
 
 
-def rows_section(model: Model, table: Table) -> Section:
+def rows_section(model: Model, table: Table, among: Indices | None = None) -> Section:
     """Explain a few rows: where the model is surest, least sure, and most wrong.
 
     Parameters
@@ -28,6 +29,8 @@ def rows_section(model: Model, table: Table) -> Section:
     model : Model
     table : Table
         With targets.
+    among : array of int, optional
+        The rows to choose from; all of them if nothing is said.
 
     Returns
     -------
@@ -37,7 +40,9 @@ def rows_section(model: Model, table: Table) -> Section:
     if table.y is None or not table.n_rows or target.n_targets > 1 or target.quantiles:
         return Section("rows", "A few rows", [])
     blocks: list[Block] = []
-    for what, row in _chosen(model, table).items():
+    among = np.arange(table.n_rows) if among is None else among
+    for what, chosen in _chosen(model, table.rows(among)).items():
+        row = int(among[chosen])
         explanation = model.explain(table, row)
         truth = str(table.y[row])
         blocks.append(Text(f"{what}, row {row + 1}: {target.name} is {truth}, the answer is {_answer(explanation)}."))
