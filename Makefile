@@ -7,7 +7,7 @@ BIN := .venv/bin
 NATIVE := $(shell find native -name '*.[ch]pp')
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(shell find native -name CMakeLists.txt) $(NATIVE)
 
-.PHONY: help run test native-test sanitize lint format bench clean
+.PHONY: help run test native-test sanitize lint docs format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ lint: .venv/.installed .venv/.lint ## style, types and file lengths
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 	$(BIN)/python tools/file_lengths.py
 
+docs: .venv/.installed .venv/.docs ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: .venv/.lint ## put the sources into the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -51,6 +54,6 @@ clean: ## remove all that was built, .venv too
 	@touch $@
 
 # The dependency groups of the same names in pyproject.toml.
-.venv/.test .venv/.lint .venv/.bench: .venv/.%: pyproject.toml | .venv/.installed
+.venv/.test .venv/.lint .venv/.docs .venv/.bench: .venv/.%: pyproject.toml | .venv/.installed
 	@$(PYTHON) tools/bootstrap.py $*
 	@touch $@

@@ -120,6 +120,8 @@ class StartsDisplay:
         """
         self.axes_ = left, right = panels(ax, 1, 2, (9, 4.8), width_ratios=[1.7, 1], wspace=0.02)
         self.ax_, self.figure_ = left, left.figure
+        right.sharey(left)  # before the scale is set, which only axes that share it then hear of
+        right.tick_params(labelleft=False)
         good = self.losses <= self.threshold
         epochs = np.arange(1, len(self.curves) + 1)
         self.curves_ = []
@@ -141,8 +143,6 @@ class StartsDisplay:
         everything = np.concatenate([self.curves[np.isfinite(self.curves)], ends])
         if everything.min() > 0 and everything.max() > WIDE * everything.min():
             log_scale(left, everything.min(), everything.max())
-        right.sharey(left)
-        right.tick_params(labelleft=False)
         self.threshold_ = [axis.axhline(self.threshold, color=INK, linewidth=1, linestyle=":") for axis in self.axes_]
         right.annotate(
             f"bad above {number(self.threshold, 2)}", (0.02, self.threshold), (0, 4),
