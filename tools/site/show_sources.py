@@ -18,7 +18,9 @@ def on_files(files: Any, *, config: Any) -> Any:
     """Add a page for every file outside `docs` that a page links to."""
     from mkdocs.structure.files import File
 
-    waiting = [("docs/" + file.src_uri, Path(file.abs_src_path).read_text("utf-8")) for file in files.documentation_pages()]
+    waiting = [
+        ("docs/" + file.src_uri, Path(file.abs_src_path).read_text("utf-8")) for file in files.documentation_pages()
+    ]
     while waiting:
         page, text = waiting.pop()
         for target in sorted(outside(text, page)):
