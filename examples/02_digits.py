@@ -1,4 +1,4 @@
-"""A network learns to read digits: how the loss falls, and the path over the hill. Draws digits-loss.png, digits-path.png."""
+"""A network learns to read digits: the loss, and the path over the hill. Draws digits-loss.png, digits-path.png."""
 
 import fallline as fl
 from fallline import pictures

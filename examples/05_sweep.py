@@ -21,8 +21,10 @@ for rate, loss in zip(rates, run.losses, strict=True):
     print(f"learning rate {rate:<7}: validation loss {loss:.3f}{'   best' if loss == run.losses.min() else ''}")
 
 figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+colours = plt.get_cmap("viridis")
 for k, rate in enumerate(rates):
-    ax.plot(run.history["epoch"][:, 0], run.history["validation_loss"][:, k], label=f"{rate}")
+    losses = run.history["validation_loss"][:, k]
+    ax.plot(range(1, len(losses) + 1), losses, color=colours(k / len(rates)), label=f"{rate:g}")
 ax.set(xlabel="epoch", ylabel="validation loss", yscale="log")
-ax.legend(title="learning rate")
+figure.legend(title="learning rate", loc="outside right center", frameon=False)
 figure.savefig("sweep.png", dpi=120)

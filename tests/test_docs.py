@@ -8,6 +8,8 @@ import re
 from itertools import zip_longest
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -70,12 +72,14 @@ def anchors(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
+    mpl.use("Agg")
     monkeypatch.chdir(tmp_path)
     variables = {"__name__": page.stem}
     for line, code, expected in blocks(page.read_text(encoding="utf-8")):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile("\n" * line + code, page, "exec"), variables)  # so that a traceback names the page's own lines
+        plt.close("all")
         assert printed.getvalue().splitlines() == expected.splitlines(), f"{name(page)}, line {line}"
 
 

@@ -1,6 +1,7 @@
 """Permutation importance."""
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.inspection import permutation_importance
 
@@ -55,6 +56,18 @@ def test_estimators_go_to_scikit_learn():
     np.testing.assert_array_equal(display.importances, expected.importances)
     assert list(display.columns) == ["x0", "x1", "x2"]
     assert display.value == classifier.score(X, y)
+
+
+def test_a_data_frame_that_is_not_pandas_s():
+    rng = np.random.default_rng(2)
+    town = rng.choice(["Bree", "Dale"], 120)
+    houses = pl.DataFrame({"rooms": rng.normal(size=120), "town": town})
+    regressor = fl.NetworkRegressor(epochs=10, starts=1, random_state=0).fit(houses, (town == "Dale") * 2.0)
+    display = ImportanceDisplay.from_estimator(regressor, houses, (town == "Dale") * 2.0, n_repeats=3)
+    assert display.columns == ["rooms", "town"]
+    rooms, in_dale = display.importances.mean(axis=1)
+    assert in_dale > 1 > abs(rooms)
+    assert display.value == pytest.approx(regressor.score(houses, (town == "Dale") * 2.0), abs=1e-6)
 
 
 def test_the_picture(tumours):

@@ -18,7 +18,9 @@ def on_files(files: Any, *, config: Any) -> Any:
     """Add a page for every file outside `docs` that a page links to."""
     from mkdocs.structure.files import File
 
-    waiting = [("docs/" + file.src_uri, Path(file.abs_src_path).read_text("utf-8")) for file in files.documentation_pages()]
+    waiting = [
+        ("docs/" + file.src_uri, Path(file.abs_src_path).read_text("utf-8")) for file in files.documentation_pages()
+    ]
     while waiting:
         page, text = waiting.pop()
         for target in sorted(outside(text, page)):
@@ -41,7 +43,8 @@ def as_page(name: str, text: str) -> str:
     suffix = PurePosixPath(name).suffix
     if suffix == ".md":
         return HEAD + text
-    return f"{HEAD}# {PurePosixPath(name).name}\n\n`{name}`\n\n~~~~~ {LANGUAGES.get(suffix, 'text')}\n{text.rstrip()}\n~~~~~\n"
+    title, language = f"# {PurePosixPath(name).name}\n\n`{name}`", LANGUAGES.get(suffix, "text")
+    return f"{HEAD}{title}\n\n~~~~~ {language}\n{text.rstrip()}\n~~~~~\n"
 
 
 def resolved(link: str, page: str) -> str:

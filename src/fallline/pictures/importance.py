@@ -153,6 +153,11 @@ class ImportanceDisplay:
         -------
         ImportanceDisplay
         """
+        if scoring is None and hasattr(X, "columns") and not hasattr(X, "iloc"):
+            # scikit-learn would make an array, without names and kinds, of a data frame that is not pandas's
+            subject = Subject.of_estimator(estimator, X, y)
+            options = {"n_repeats": n_repeats, "rows": rows, "seed": seed, "ax": ax, **plot}
+            return cls.from_model(subject.model, subject.table, **options)
         from sklearn.inspection import permutation_importance  # type: ignore[import-untyped]
 
         n = len(y)  # type: ignore[arg-type]
