@@ -30,7 +30,7 @@ FEWEST_EPOCHS = 5  # whose curve says something
 HIGH = 0.9  # next to nothing is learned
 STILL = 0.02  # less is no movement
 WORTHWHILE = 0.1
-STRAIGHT, LITTLE = 0.4, 0.2  # fall an epoch in the later half over that in the first; of the loss, of the parameters
+STRAIGHT, LITTLE = 0.4, 0.2  # fall for the rate in the later half over that in the first; of loss and parameters
 STILL_FALLING = 0.05
 LATE_SHARE = 0.2  # in the last third, of the loss that was left or of what the epochs brought in all
 MANY_UNITS = 0.5  # of a layer
@@ -231,7 +231,8 @@ def _step_too_large(course: Course) -> Finding | None:
     late = course.each[course.n_epochs // 2 :]
     level, rising = float(np.median(late)), 1 - float(np.median([_share_falling(losses) for losses in late.T]))
     jump = float(np.median(np.abs(np.diff(late, axis=0))))
-    above, jumps = level > 1 + WORTHWHILE and rising > 0.2, jump > WORTHWHILE / 2 and rising > 0.25
+    noise = max(WORTHWHILE / 2, len(course.run.data.X) ** -0.5 if any(course.plan.dropout) else 0.0)  # of the masks
+    above, jumps = level > 1 + WORTHWHILE and rising > 0.2, jump > noise and rising > 0.25
     if not (above or jumps):
         return None
     says = "stays above that of the simplest guess" if above else "jumps up and down"
@@ -245,11 +246,12 @@ def _step_too_large(course: Course) -> Finding | None:
 
 
 def _step_too_small(course: Course) -> Finding | None:
-    if not course.has_curve:
+    if not course.has_curve or course.run.stop_reason != "finished":  # a schedule may begin with small steps
         return None
     half = course.n_epochs // 2
     first, middle, last = (float(course.training[i]) for i in (0, half, -1))
-    straight = (middle - last) / (course.n_epochs - 1 - half) > STRAIGHT * (first - middle) / half
+    rates = course.run.history["learning_rate"][1:, course.starts[0]]  # a schedule makes the straightest way bend
+    straight = (middle - last) * rates[:half].sum() > STRAIGHT * (first - middle) * rates[half:].sum()
     if not straight or _share_falling(course.training) < 0.75 or first - last > LITTLE * first or last < 0.5:
         return None
     run, k = course.run, course.run.best_start
@@ -368,7 +370,7 @@ def _too_few_epochs(course: Course) -> Finding | None:
     some = max(1, len(curve) // 10)
     before, end = (float(np.median(curve[i - some : i])) for i in (third, len(curve)))
     fall = before - end
-    if fall < STILL_FALLING or fall < LATE_SHARE * min(before, curve[0] - end):
+    if curve[:-some].min() < end - STILL or fall < STILL_FALLING or fall < LATE_SHARE * min(before, curve[0] - end):
         return None
     which = "validation" if course.validation else "training"
     return Finding(
@@ -395,11 +397,12 @@ def _starts_disagree(course: Course) -> Finding | None:
     )
 
 
+_ALL_BUT_FIRST = {"dead_units", "saturated_units", "plateaued", "overfitting", "too_few_epochs", "starts_disagree"}
 # Name, rule, and what else would be said of the same cause; the most telling first.
 _RULES: tuple[tuple[str, Callable[[Course], Finding | None], set[str]], ...] = (
     ("diverged", _diverged, {"step_too_large"}),
-    ("step_too_large", _step_too_large, {"dead_units", "saturated_units", "overfitting", "starts_disagree"}),
-    ("step_too_small", _step_too_small, {"vanishing_gradients", "plateaued", "too_few_epochs"}),
+    ("step_too_large", _step_too_large, _ALL_BUT_FIRST),
+    ("step_too_small", _step_too_small, {"vanishing_gradients", "plateaued", "too_few_epochs", "starts_disagree"}),
     ("dead_units", _dead, {"vanishing_gradients", "plateaued", "starts_disagree"}),
     ("saturated_units", _saturated, {"vanishing_gradients", "plateaued"}),
     ("vanishing_gradients", _vanishing, {"plateaued"}),

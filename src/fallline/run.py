@@ -87,7 +87,9 @@ class Run:
         >>> from fallline import SGD, Network, descend
         >>> x = np.linspace(-1, 1, 64)[:, None]
         >>> run = descend(Network([1, 8, 1], seed=1), x, x[:, 0] ** 2, optimizer=SGD(1e-6), epochs=10)
-        >>> print(run.diagnose()[0])
+        >>> finding = run.diagnose()[0]
+        >>> finding.name, finding.advice
+        ('step_too_small', 'try a learning rate of 1e-05')
         """
         from fallline.diagnosis import diagnose
 

@@ -146,6 +146,18 @@ def test_a_file_of_rows_to_measure_on(run, houses, tmp_path):
         assert measured["scores"][name]["value"] == pytest.approx(value, rel=1e-4)
 
 
+def test_what_was_noticed_is_said_and_kept(run):
+    settings = ["--learning-rate", "1e-6", "--epochs", 6, "--starts", 1]
+    said = [line for line in run("train", "iris", *settings).out.splitlines() if line.startswith("noticed")]
+    findings = json.loads(run("train", "iris", *settings, "--json").out)["findings"]
+    assert [one["name"] for one in findings] == ["step_too_small", "few_rows"]
+    assert load("model.fallline").training["findings"] == findings
+    assert [" ".join(line.split()[1:]) for line in said] == [
+        f"{one['says']} ({one['evidence']}): {one['advice']}" for one in findings
+    ]
+    assert json.loads(run("train", "digits", "--epochs", 15, "--json").out)["findings"] == []
+
+
 def test_nothing_held_back(run):
     summary = json.loads(run("train", "iris", "--validation", "0", "--epochs", 2, "--json").out)
     assert (summary["rows_trained"], summary["rows_held_back"], summary["scores"]) == (150, 0, {})
