@@ -1,4 +1,7 @@
-"""A network learns to read digits: the loss, and the path over the hill. Draws digits-loss.png, digits-path.png."""
+"""A network learns to read digits: how its loss falls, and its path over the hill.
+
+Draws digits-loss.png and digits-path.png.
+"""
 
 import fallline as fl
 from fallline import pictures

@@ -1,4 +1,7 @@
-"""A table in, a model out: how good it is, and why. Draws importance.png, writes diabetes.fallline."""
+"""A table in, a model out: how good, beside what is simpler, and why.
+
+Draws importance.png and writes diabetes.fallline.
+"""
 
 import polars as pl
 from sklearn.datasets import load_diabetes

@@ -46,9 +46,12 @@ plt.subplots()
 
 def test_pictures_follow_the_blocks_that_draw_them(capsys):
     kept = {}
-    page = run_code.with_pictures(
-        PAGE, "page.md", lambda svg, k: kept.setdefault(f"page-{k}.svg", svg) and f"page-{k}.svg"
-    )
+
+    def keep(svg, k):
+        kept[f"page-{k}.svg"] = svg
+        return f"page-{k}.svg"
+
+    page = run_code.with_pictures(PAGE, "page.md", keep)
     assert capsys.readouterr().out == ""
     assert list(kept) == ["page-1.svg", "page-2.svg", "page-3.svg"]
     assert all(b"<svg" in picture for picture in kept.values())

@@ -95,9 +95,8 @@ def run(code: str, page: str, variables: dict[str, Any]) -> list[Any]:
 
 def words(figure: Any, shown: list[Any]) -> str:
     """What a figure says to those who do not see it: the caption of its Display, or else its titles."""
-    captions = [
-        value.caption for value in shown if getattr(value, "figure_", None) is figure and hasattr(value, "caption")
-    ]
-    titles = [text.get_text() for ax in figure.axes for text in [*ax.texts, ax.title, ax._left_title]]
-    said = captions[0] if captions else ". ".join(text for text in titles if len(text) > 12)
+    of_figure = [value for value in shown if getattr(value, "figure_", None) is figure]
+    captions = [value.caption for value in of_figure if hasattr(value, "caption")]
+    titles = [ax.get_title(where) for ax in figure.axes for where in ("left", "center")]
+    said = captions[0] if captions else ". ".join(filter(None, titles))
     return re.sub(r"([\[\]\\`*_<>|])", r"\\\1", " ".join(said.split()))

@@ -18,9 +18,8 @@ def on_files(files: Any, *, config: Any) -> Any:
     """Add a page for every file outside `docs` that a page links to."""
     from mkdocs.structure.files import File
 
-    waiting = [
-        ("docs/" + file.src_uri, Path(file.abs_src_path).read_text("utf-8")) for file in files.documentation_pages()
-    ]
+    pages = files.documentation_pages()
+    waiting = [("docs/" + page.src_uri, Path(page.abs_src_path).read_text("utf-8")) for page in pages]
     while waiting:
         page, text = waiting.pop()
         for target in sorted(outside(text, page)):
@@ -34,8 +33,10 @@ def on_files(files: Any, *, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:
     """Lead links to files outside `docs` to their pages."""
-    here = page.file.src_uri
-    return rewritten(markdown, here.removeprefix(AT).removesuffix(".md") if page.file.generated_by else "docs/" + here)
+    if not page.file.generated_by:
+        return rewritten(markdown, "docs/" + page.file.src_uri)
+    name = page.file.src_uri.removeprefix(AT).removesuffix(".md")
+    return rewritten(markdown, name) if name.endswith(".md") else markdown
 
 
 def as_page(name: str, text: str) -> str:
@@ -43,8 +44,8 @@ def as_page(name: str, text: str) -> str:
     suffix = PurePosixPath(name).suffix
     if suffix == ".md":
         return HEAD + text
-    title, language = f"# {PurePosixPath(name).name}\n\n`{name}`", LANGUAGES.get(suffix, "text")
-    return f"{HEAD}{title}\n\n~~~~~ {language}\n{text.rstrip()}\n~~~~~\n"
+    fence = f"~~~~~ {LANGUAGES.get(suffix, 'text')}\n{text.rstrip()}\n~~~~~\n"
+    return f"{HEAD}# {PurePosixPath(name).name}\n\n`{name}`\n\n{fence}"
 
 
 def resolved(link: str, page: str) -> str:
