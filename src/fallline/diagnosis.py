@@ -34,6 +34,7 @@ STRAIGHT, LITTLE = 0.4, 0.2  # fall for the rate in the later half over that in 
 STILL_FALLING = 0.05
 LATE_SHARE = 0.2  # in the last third, of the loss that was left or of what the epochs brought in all
 MANY_UNITS = 0.5  # of a layer
+ENOUGH_UNITS = 32  # left in a layer: a wide one can spare the others
 FADED = 1e-3  # gradient of the first weights over that of the last
 
 
@@ -300,7 +301,7 @@ def _units(
     shares = [[units.mean() for units in which(course.run.networks[k], X)] for k in course.looked_into]
     worst = np.median(shares, axis=0)  # (hidden layers,)
     l = int(np.argmax(worst))
-    if worst[l] <= MANY_UNITS:
+    if worst[l] <= MANY_UNITS or (1 - worst[l]) * layers[l].n_out >= ENOUGH_UNITS:
         return None
     where = "the hidden layer's" if len(layers) == 1 else f"hidden layer {l + 1}'s"
     n_out = layers[l].n_out
