@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from fallline import Network, philox
+from fallline import Network, philox, pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -112,6 +112,14 @@ def test_links_lead_somewhere(page):
 def test_the_contents_page_names_every_page():
     links = LINK.findall((DOCS / "index.md").read_text(encoding="utf-8"))
     assert {page.name for page in PAGES} - {"README.md", "index.md"} <= set(links)
+
+
+def test_the_gallery_and_the_reference_have_every_picture():
+    gallery = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    assert [each for each in pictures.__all__ if f"\npictures.{each}" not in gallery] == []
+    reference = (DOCS / "reference" / "pictures.md").read_text(encoding="utf-8")
+    homes = {getattr(pictures, each).__module__ + f".{each}" * each[0].isupper() for each in pictures.__all__}
+    assert [home for home in homes if f"::: {home}\n" not in reference] == []
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name)
