@@ -63,7 +63,7 @@ def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
     ]  # fmt: skip
     assert len(figures(page)) >= 12
     for drawn in figures(page):
-        assert re.search(r"\w\.?$", drawn.alt)
+        assert re.search(r"[\w)]\.?$", drawn.alt)
         assert len(drawn.image) > 1000
 
 
