@@ -22,15 +22,8 @@ from fallline.cli.report import report
 from fallline.cli.train import train
 from fallline.errors import FalllineError
 
-app = typer.Typer(
-    name="fallline",
-    help="Train dense neural networks by gradient descent, on your own tables.",
-    epilog="Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted.",
-    rich_markup_mode=None,  # Rich takes longer to import than the help to read
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+STATUS = "Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted."
+COMMANDS = (train, predict, evaluate, explain, report, info, datasets)
 
 
 def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,8 +39,14 @@ def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for _command in (train, predict, evaluate, explain, report, info, datasets):
-    app.command()(_telling(_command))
+def _listed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command's name and help without its options, which take long to make: enough for the list of commands."""
+
+    def listed() -> None:
+        pass
+
+    listed.__name__, listed.__doc__ = command.__name__, command.__doc__
+    return listed
 
 
 def _tell_version(asked: bool) -> None:
@@ -56,13 +55,29 @@ def _tell_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
+
+
+def _app(asked: str) -> typer.Typer:
+    """The command line, with all that belongs to the command that was asked for."""
+    app = typer.Typer(
+        name="fallline",
+        help="Train dense neural networks by gradient descent, on your own tables.",
+        epilog=STATUS,
+        rich_markup_mode=None,  # Rich takes longer to import than the help to read
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for command in COMMANDS:
+        app.command()(_telling(command) if command.__name__ == asked else _listed(command))
+    return app
 
 
 def main() -> int:
@@ -86,6 +101,7 @@ def main() -> int:
 
 def _run() -> int:
     try:
+        app = _app(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
         status = int(app(sys.argv[1:] or ["--help"], prog_name="fallline", standalone_mode=False) or 0)
         sys.stdout.flush()
         return status
