@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,40 +13,24 @@ import numpy as np
 import numpy.typing as npt
 
 import fallline
-from fallline import losses, metrics, optimizers, params
-from fallline.descent import descend
+from fallline import losses, optimizers
 from fallline.engines import as_engine
-from fallline.errors import DataError, DivergenceWarning, ParameterError
-from fallline.fit.beside import linear_network
 from fallline.fit.budget import Budget, Deadline
 from fallline.fit.calibration import Unseen
+from fallline.fit.job import Job, Score, check
 from fallline.fit.judgement import Judgement, judge, with_linear
 from fallline.fit.rows import Rows
 from fallline.listeners import CycleStopping, EarlyStopping, Listener
 from fallline.losses import OwnLoss
-from fallline.metrics import Metric
 from fallline.model import Model
-from fallline.network import Network
-from fallline.recipes import RECIPES, Recipe
 from fallline.run import Run
 from fallline.schedules import Coslog4
-from fallline.table import Encoder, Table, Target, Task, guess_task
-from fallline.table.number import as_number
+from fallline.table import Table
 from fallline.table.table import Indices
 
 Array = npt.NDArray[Any]
-# How good outputs (n, n_out) are for targets as the loss takes them and weights of the rows; the larger the better.
-Score = Callable[[Target, Array, Array, Array], float]
-
-MOST_MEASUREMENTS = 60  # of short epochs: enough to find the best, and not what takes the time
 LINEAR_SHARE = 0.1  # of the time left, for the linear model
 MOST_BLENDED = 2000  # rows; with more a linear model has nothing to add
-# What each task can be trained with; the first is its "auto".
-LOSSES = {
-    "softmax": ("categorical_cross_entropy", "squared_error"),
-    "sigmoid": ("binary_cross_entropy", "squared_error"),
-    "identity": ("squared_error", "absolute_error", "huber", "quantile"),
-}
 
 
 @dataclass(frozen=True)
@@ -166,35 +149,20 @@ def fit(
     (3, 8, True)
     """
     began = time.perf_counter()
-    checked = params.check(settings)
-    if table.y is None:
-        raise DataError(f"{table.name}: there is no target to learn")
-    task: Task = _guess(table, table.y) if checked["task"] == "auto" else checked["task"]
-    checked["task"] = task
-    if table.y.ndim > 1 and checked["label_smoothing"] == "auto":
-        checked["label_smoothing"] = 0.0  # labels that are there or not are no classes
-    if loss is not None:
-        checked |= {"engine": "reference", "loss": "auto", "label_smoothing": 0.0}
-    if begin is not None:
-        checked |= {"starts": len(begin.training["starts"]), "hidden": begin.network.layer_sizes[1:-1]}
-        checked["activation"] = begin.training["settings"]["activation"]
-    recipe = RECIPES["table" if table.image_shape is None else "picture"]
+    checked = check(table, settings, loss, begin)
     weight = None if sample_weight is None else np.asarray(sample_weight, np.float32)
 
-    def prepared(settings: Mapping[str, Any]) -> tuple[Rows, dict[str, Any], _Job]:
-        rows = Rows.of(table, recipe.settle(settings, task, table.n_rows), task, validation_table, groups)
-        settled = recipe.settle(settings, task, len(rows.train_rows))
-        if settled["patience"] and rows.held_back is None and not rows.n_folds:
-            raise ParameterError("patience needs rows to measure on; set validation above 0")
-        return rows, settled, _Job.of(rows, settled, recipe, weight, monitor, loss, begin, classes)
+    def prepared(settings: Mapping[str, Any]) -> Job:
+        return Job.of(table, settings, validation_table, weight, groups, monitor, loss, begin, classes)
 
-    rows, settled, job = prepared(checked)
+    job = prepared(checked)
     budget = Budget(checked["time_budget"] or math.inf, began)
     if checked["time_budget"]:
-        chosen = budget.choose(checked, settled, len(rows.train_rows), job.try_out)
-        if any(settled[name] != value for name, value in chosen.items()):
-            rows, settled, job = prepared(checked | chosen)
+        chosen = budget.choose(checked, job.settled, len(job.rows.train_rows), job.try_out)
+        if any(job.settled[name] != value for name, value in chosen.items()):
+            job = prepared(checked | chosen)
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
+    rows, settled, recipe = job.rows, job.settled, job.recipe
     if settled["patience"]:
         callbacks = [*callbacks, EarlyStopping(settled["patience"])]
     if job.keeps_best and settled["schedule"] == Coslog4.name and checked["epochs"] == "auto":
@@ -211,7 +179,7 @@ def fit(
     judgement = Judgement()
     if job.validation is not None:
         engine = as_engine(settled["engine"], settled["threads"])
-        n_rows = len(rows.train_rows)
+        task, n_rows = checked["task"], len(rows.train_rows)
         wants_linear = recipe.keeps_best and not early and budget.left > 0
         epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, n_rows)["epochs"]
         linear = job.linear_networks(epochs, Deadline(budget.deadline)) if wants_linear else []
@@ -228,7 +196,7 @@ def fit(
         shares=shares,
         errors=judgement.errors,
     )
-    model.training.update(_record(table, rows, recipe, settled, job, run, starts, judgement, held_back_chose))
+    model.training.update(_record(table, job, run, starts, judgement, held_back_chose))
     return Fit(
         model=model,
         run=run,
@@ -243,119 +211,18 @@ def fit(
     )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What goes down: the network, the rows as it takes them, and what else `descend` is told."""
-
-    encoder: Encoder
-    networks: list[Network]
-    data: tuple[Array, Array]
-    validation: tuple[Array, ...] | None
-    keeps_best: bool
-    passed_on: dict[str, Any]
-
-    @classmethod
-    def of(
-        cls,
-        rows: Rows,
-        settled: Mapping[str, Any],
-        recipe: Recipe,
-        weight: Array | None,
-        monitor: tuple[str, Score] | None,
-        loss: OwnLoss | None,
-        begin: Model | None,
-        classes: Array | None,
-    ) -> _Job:
-        """Encode the rows, and put settings into the descent's terms."""
-        if begin is not None:
-            encoder, networks = begin.encoder, begin.networks[: settled["starts"]]
-        else:
-            quantiles = settled["quantiles"] if settled["loss"] == "quantile" else ()
-            encoder = Encoder.fit(rows.train, settled["task"], settled["target_transform"] == "log", quantiles, classes)
-            networks = [
-                Network(
-                    [encoder.n_in, *settled["hidden"], encoder.n_out],
-                    activation=settled["activation"],
-                    output=encoder.target.output,
-                    seed=settled["seed"],
-                    inputs=encoder.inputs,
-                )
-            ]
-        data = _encoded(rows.train, encoder)
-        validation: tuple[Array, ...] | None = None
-        if rows.n_folds:
-            learned, of_rows = rows.learned(settled["starts"]), np.float32(1) if weight is None else weight
-            weight, validation = learned * of_rows, (*data, (1 - learned) * of_rows)
-        elif rows.held_back is not None:
-            validation = _encoded(rows.held_back, encoder)
-            if weight is not None and len(weight) > len(data[0]):  # some of the table's own rows are held back
-                validation, weight = (*validation, weight[rows.held_back_rows]), weight[rows.train_rows]
-        measured = {} if validation is None else _metrics(encoder.target, monitor)
-        asks = bool(settled["patience"]) or monitor is not None
-        keeps_best = validation is not None and (recipe.keeps_best or asks)
-        rule, rates = recipe.rule(settled)
-        passed_on = {name: settled[name] for name in _PASSED_ON} | {
-            "loss": loss or _loss(settled, encoder.target),
-            "optimizer": rule,
-            "rates": rates,
-            "sample_weight": weight,
-            "validation": validation,
-            "metrics": measured,
-            "keep": "best" if keeps_best else "last",
-            "monitor": _monitored(measured, monitor),
-            "measure_every": 1 if settled["patience"] else max(1, settled["epochs"] // MOST_MEASUREMENTS),
-        }
-        return cls(encoder, networks, data, validation, keeps_best, passed_on)
-
-    def descend(self, callbacks: Sequence[Listener]) -> Run:
-        """Go down, from one random start and others of its seed, or from each network as it is."""
-        begin = self.networks if len(self.networks) > 1 else self.networks[0]
-        return descend(begin, *self.data, callbacks=callbacks, **self.passed_on)
-
-    def try_out(self, listener: Listener) -> Run:
-        """Go down for a moment, which nobody else hears of."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DivergenceWarning)
-            return self.descend([listener])
-
-    def linear_networks(self, epochs: int, listener: Listener) -> list[Network]:
-        """Train networks of no hidden layer on the same rows, a start each."""
-        own = {"dropout": 0.0, "schedule": "cosine", "epochs": epochs, "measure_every": 10}
-        network = linear_network(self.encoder, self.networks[0].seed)
-        return descend(network, *self.data, callbacks=listener, **self.passed_on | own).networks
-
-
-# Settings that a descent takes by the same names.
-_PASSED_ON = (
-    "schedule",
-    "batch_size",
-    "epochs",
-    "starts",
-    "seed",
-    "l1",
-    "l2",
-    "dropout",
-    "clip_norm",
-    "threads",
-    "precision",
-    "engine",
-)
-
-
 def _record(
     table: Table,
-    rows: Rows,
-    recipe: Recipe,
-    settled: Mapping[str, Any],
-    job: _Job,
+    job: Job,
     run: Run,
     starts: list[int],
     judgement: Judgement,
     held_back_chose: bool,
 ) -> dict[str, Any]:
     """How the model came about, for its file."""
+    rows, settled = job.rows, job.settled
     return {
-        "recipe": recipe.name,
+        "recipe": job.recipe.name,
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
         "loss": losses.settings(job.passed_on["loss"]),
         "optimizer": optimizers.settings(job.passed_on["optimizer"]),
@@ -374,61 +241,3 @@ def _record(
         "history": run.history.rows,
         "versions": {"fallline": fallline.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-
-
-def _monitored(measured: Mapping[str, Metric], monitor: tuple[str, Score] | None) -> str:
-    """What says which epoch is best, as `descend` takes it."""
-    if monitor is not None and measured:
-        return f"-{monitor[0]}"
-    return "brier" if "brier" in measured else "validation_loss"
-
-
-def _guess(table: Table, y: Array) -> Task:
-    """The task that the targets suggest; a column of numbers with a few words in it is a mistake, not classes."""
-    if y.dtype.kind == "U":
-        words = [row for row, value in enumerate(y.tolist()) if as_number(value) is None]
-        if 2 * len(words) < len(y):
-            row = words[0] if words else 0
-            value = f"{str(y[row])!r} in row {row + 1}"
-            raise DataError(
-                f"{table.name}: target {table.target!r} is {value}, but mostly numbers; mend it, or set the task to "
-                "classification"
-            )
-    return guess_task(y)
-
-
-def _loss(settings: Mapping[str, Any], target: Target) -> losses.Loss:
-    name, smoothing, known = settings["loss"], settings["label_smoothing"], LOSSES[target.output]
-    if name == "auto":
-        name = known[0]
-    if name not in known:
-        raise ParameterError(f"loss {name!r} is not for {target.task}; choose from {', '.join(known)}")
-    if name == "categorical_cross_entropy":
-        return losses.CategoricalCrossEntropy(label_smoothing=smoothing)
-    if smoothing:
-        raise ParameterError(f"label_smoothing is {smoothing}; with the loss {name} it must be 0")
-    return losses.Quantile(target.quantiles) if name == "quantile" else losses.LOSSES[name]()
-
-
-def _encoded(table: Table, encoder: Encoder) -> tuple[Array, Array]:
-    """Give inputs `(n, n_in)` and targets of a table as the descent takes them."""
-    if table.y is None:
-        raise DataError(f"{table.name}: there is no target {encoder.target.name!r} to measure with")
-    return encoder.encode_inputs(encoder.rows_of(table)), encoder.target.encode(table.y)
-
-
-def _metrics(target: Target, monitor: tuple[str, Score] | None) -> dict[str, Metric]:
-    """Choose what the history measures on the held-back rows, in the user's units."""
-    measured: dict[str, Metric]
-    if target.task == "classification":
-        measured = {"accuracy": metrics.accuracy, "brier": metrics.brier}
-    else:
-
-        def in_units(metric: Metric) -> Metric:
-            return lambda A, Y, weight: metric(target.decode(A).reshape(len(A), -1), target.truth(Y), weight)
-
-        measured = {"rmse": in_units(metrics.rmse), "r2": in_units(metrics.r2)}
-    if monitor is not None:
-        name, good = monitor
-        measured[name] = lambda A, Y, weight: good(target, A, Y, weight)
-    return measured
