@@ -174,6 +174,7 @@ ACTIVATIONS = (
     "mish",
     "softplus",
 )
+INPUTS = ("embedded", "plain")
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "coslog4", "warm_up")
 LOSSES = (
@@ -252,6 +253,15 @@ _TABLE = (
         "Activation of the hidden layers. auto: relu for classes, silu for numbers.",
         "network",
         ("auto",),
+    ),
+    Param(
+        "inputs",
+        str,
+        "embedded",
+        INPUTS,
+        _one_of(INPUTS),
+        "How numbers go in. embedded: as learned waves of each; plain: as they are, scaled.",
+        "network",
     ),
     Param(
         "loss",

@@ -65,6 +65,7 @@ def train(
     target_transform: Annotated[str, setting("target_transform")] = "none",
     hidden: Annotated[str, setting("hidden")] = "auto",
     activation: Annotated[str, setting("activation")] = "auto",
+    inputs: Annotated[str, setting("inputs")] = "embedded",
     loss: Annotated[str, setting("loss")] = "auto",
     quantiles: Annotated[str, setting("quantiles")] = "0.05,0.5,0.95",
     epochs: Annotated[str, setting("epochs")] = "auto",

@@ -34,6 +34,7 @@ Array = npt.NDArray[Any]
 _SAME = (
     "hold_back",
     "activation",
+    "inputs",
     "starts",
     "combine",
     "validation",

@@ -31,8 +31,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         As in `fallline.params`; or `(A, Y) -> (value, dA)` of probabilities and targets, see `fallline.losses.OwnLoss`.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes, by which those of their rows are multiplied; see scikit-learn.
-    activation, starts, combine, validation, hold_back, epochs, batch_size, optimizer, learning_rate, schedule, \
-weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget, threads, engine
+    activation, inputs, starts, combine, validation, hold_back, epochs, batch_size, optimizer, learning_rate, \
+schedule, weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget, threads, engine
         As in `fallline.params`; "auto" leaves it to the recipe.
     scoring : str, callable or None, default None
         What says which epoch is best on the rows held back: a scorer of scikit-learn, "roc_auc" for example, or a
@@ -77,6 +77,7 @@ weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget
         class_weight: Mapping[Any, float] | str | None = None,
         hold_back: str = "random",
         activation: str = "auto",
+        inputs: str = "embedded",
         starts: int | str = "auto",
         combine: str = "average",
         validation: float | str = "auto",
@@ -105,6 +106,7 @@ weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget
         self.class_weight = class_weight
         self.hold_back = hold_back
         self.activation = activation
+        self.inputs = inputs
         self.starts = starts
         self.combine = combine
         self.validation = validation

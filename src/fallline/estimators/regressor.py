@@ -31,8 +31,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         With the loss "quantile", those that are learned; `predict` gives the one nearest the middle.
     target_transform : "log" or None, default None
         Whether the logarithm of y is learned.
-    activation, starts, combine, validation, hold_back, epochs, batch_size, optimizer, learning_rate, schedule, \
-weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget, threads, engine
+    activation, inputs, starts, combine, validation, hold_back, epochs, batch_size, optimizer, learning_rate, \
+schedule, weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget, threads, engine
         As in `fallline.params`; "auto" leaves it to the recipe.
     scoring : str, callable or None, default None
         What says which epoch is best on the rows held back: a scorer of scikit-learn, "neg_mean_absolute_error" for
@@ -68,6 +68,7 @@ weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget
         target_transform: str | None = None,
         hold_back: str = "random",
         activation: str = "auto",
+        inputs: str = "embedded",
         starts: int | str = "auto",
         combine: str = "average",
         validation: float | str = "auto",
@@ -97,6 +98,7 @@ weight_decay, l1, l2, dropout, label_smoothing, clip_norm, patience, time_budget
         self.target_transform = target_transform
         self.hold_back = hold_back
         self.activation = activation
+        self.inputs = inputs
         self.starts = starts
         self.combine = combine
         self.validation = validation

@@ -142,7 +142,7 @@ class Job:
                     activation=settled["activation"],
                     output=encoder.target.output,
                     seed=settled["seed"],
-                    inputs=encoder.inputs,
+                    inputs=encoder.plain_inputs if settled["inputs"] == "plain" else encoder.inputs,
                 )
             ]
         data = _encoded(rows.train, encoder)

@@ -51,6 +51,8 @@ class Recorder(Listener):
     ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], (11, 1, 13))
     """
 
+    every: int = 1
+
     def __init__(self, most_points: int = 200, most_bytes: int = 64 << 20) -> None:
         if most_points < FEWEST_POINTS:
             raise ParameterError(f"most_points is {most_points}; it must be {FEWEST_POINTS} or more")
@@ -67,7 +69,6 @@ class Recorder(Listener):
 
     def on_progress(self, progress: Progress) -> None:
         """Keep a point where it is time for one."""
-        assert self.every is not None
         if progress.step % self.every or progress.step == self._kept[-1][0]:
             return
         if len(self._kept) == self._room:
@@ -81,6 +82,12 @@ class Recorder(Listener):
         """The last point there is, so far."""
         if epoch.progress.step != self._kept[-1][0]:
             self._last = (epoch.progress.step, epoch.parameters())
+
+    def forget_after(self, step: int) -> None:
+        """Drop the points of later steps, for a descent that goes back to that one."""
+        self._kept = [kept for kept in self._kept if kept[0] <= step]
+        if self._last is not None and self._last[0] > step:
+            self._last = None
 
     @property
     def _points(self) -> list[tuple[int, Array]]:
