@@ -103,7 +103,7 @@ def train(
     if not data:
         raise ParameterError("DATA is empty; name a file or a bundled set")
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
-    kinds = _kinds(column or ())
+    kinds = kinds_of(column or ())
     validation_file = None if validation == "auto" or _is_number(validation) else validation
     if validation_file is None:
         settings["validation"] = PARAMS["validation"].parse(validation)
@@ -161,7 +161,7 @@ def train(
     return 1 if reason == "diverged" else 0
 
 
-def _kinds(columns: Sequence[str]) -> dict[str, Kind]:
+def kinds_of(columns: Sequence[str]) -> dict[str, Kind]:
     """What `--column` says, `NAME=KIND` each."""
     kinds: dict[str, Kind] = {}
     for text in columns:

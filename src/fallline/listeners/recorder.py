@@ -90,16 +90,17 @@ class Recorder(Listener):
             self._last = None
 
     @property
-    def _points(self) -> list[tuple[int, Array]]:
+    def pairs(self) -> list[tuple[int, Array]]:
+        """Each step with its point, shape (K, P), as they were kept: not copied."""
         last = self._last
-        return self._kept if last is None or last[0] <= self._kept[-1][0] else [*self._kept, last]
+        return list(self._kept) if last is None or last[0] <= self._kept[-1][0] else [*self._kept, last]
 
     @property
     def steps(self) -> Array:
         """Steps that were taken before each point, shape (T,)."""
-        return np.array([step for step, _ in self._points], dtype=np.int64)
+        return np.array([step for step, _ in self.pairs], dtype=np.int64)
 
     @property
     def points(self) -> Array:
         """The parameters, shape (T, K, P)."""
-        return np.stack([point for _, point in self._points]) if self._kept else np.empty((0, 0, 0))
+        return np.stack([point for _, point in self.pairs]) if self._kept else np.empty((0, 0, 0))

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -63,6 +64,8 @@ class View:
 
     Attributes
     ----------
+    table : Table
+        All rows.
     step : int
         Steps that were taken.
     network : Network
@@ -72,25 +75,46 @@ class View:
     plan : Plan
     data, validation : Data
         What is learned from, and what is measured on; the latter None where nothing was held back.
-    history : dict of str to array
-        Columns step, epoch, loss, validation_loss and the metrics, of one length.
-    steps, points : array of shape (T,), (T, P)
-        Of the path so far.
+    rows : list of dict
+        Of the history.
+    pairs : list of (int, array of shape (1, P))
+        Steps and points of the path so far.
     diverged : bool
     engine : Engine
     """
 
+    table: Table
     step: int
     network: Network
     job: Job
     plan: Plan
     data: Data
     validation: Data | None
-    history: dict[str, Array]
-    steps: Array
-    points: Array
+    rows: list[dict[str, float]]
+    pairs: list[tuple[int, Array]]
     diverged: bool
     engine: Engine
+
+    @property
+    def measured(self) -> Data:
+        """The rows to look at one by one: those held back, or those learned from where there are none."""
+        return self.data if self.validation is None else self.validation
+
+    @cached_property
+    def history(self) -> dict[str, Array]:
+        """Columns step, epoch, loss, validation_loss and the metrics, of one length."""
+        names = self.rows[0] if self.rows else ("step", "epoch", "loss")
+        return {name: np.array([row[name] for row in self.rows]) for name in names}
+
+    @cached_property
+    def steps(self) -> Array:
+        """Steps before each point of the path, shape (T,)."""
+        return np.array([step for step, _ in self.pairs])
+
+    @cached_property
+    def points(self) -> Array:
+        """Points of the path, shape (T, P)."""
+        return np.concatenate([point for _, point in self.pairs])
 
 
 @final
@@ -326,21 +350,48 @@ class Experiment:
         nowhere = np.array([self.loss])
         return Progress(self.step, 0, self._n_epochs, 0, nowhere, 0.0, self.session.parameters)
 
+    def state(self) -> dict[str, Any]:
+        """Where it stands, in numbers for a page."""
+        start, row = self.plan.starts[0], self._history[-1] if self._history else {}
+        return {
+            "name": self.table.name,
+            "task": self.job.settled["task"],
+            "step": self.step,
+            "steps_per_epoch": self.steps_per_epoch,
+            "epoch": self.epoch,
+            "rows": len(self.data.X),
+            "rows_held_back": 0 if self.validation is None else len(self.validation.X),
+            "loss": self.loss,
+            "validation_loss": row.get("validation_loss", math.nan),
+            "diverged": self.diverged,
+            "good_step": self.good.step,
+            "learning_rate": start.learning_rate,
+            "batch_size": self.plan.batch_size,
+            "l2": start.l2,
+            "dropout": self.job.settled["dropout"],
+            "optimizer": self.job.settled["optimizer"],
+            "hidden": list(self.job.settled["hidden"]),
+            "activation": self.job.settled["activation"],
+            "layer_sizes": list(self.job.networks[0].layer_sizes),
+            "n_parameters": self.plan.shape.n_parameters,
+            "seed": self.plan.seed,
+            "actions": len(self.journal.actions),
+        }
+
     def view(self) -> View:
         """The experiment as it is now, to be looked at by another thread; costs a copy of the parameters."""
         network = self.job.networks[0].copy()
         network.parameters = self.session.parameters()[0]
-        names = ("step", "epoch", "loss", *(("validation_loss", *self.metrics) if self.validation else ()))
         return View(
+            table=self.table,
             step=self.step,
             network=network,
             job=self.job,
             plan=self.plan,
             data=self.data,
             validation=self.validation,
-            history={name: np.array([row[name] for row in self._history]) for name in names},
-            steps=self.recorder.steps,
-            points=self.recorder.points[:, 0],
+            rows=list(self._history),
+            pairs=self.recorder.pairs,
             diverged=self.diverged,
             engine=self.engine,
         )

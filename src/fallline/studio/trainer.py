@@ -31,12 +31,12 @@ class Trainer:
     Attributes
     ----------
     version : int
-        Grows with everything that happens to the experiment.
+        Grows with every change: steps, actions, running or not.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
-        self._asked: deque[tuple[Callable[[Experiment], Any], Future[Any]]] = deque()
+        self._asked: deque[tuple[Callable[[Experiment], Any], Future[Any], bool]] = deque()
         self._there_is_work = threading.Condition()
         self._left = 0.0  # steps to take before the next rest
         self._wait_for_rest: list[Future[None]] = []
@@ -56,13 +56,15 @@ class Trainer:
         """Of the last slices; 0 at rest."""
         return self._rate if self.is_running else 0.0
 
-    def ask(self, do: Callable[[Experiment], T]) -> Future[T]:
-        """Have something done to the experiment between two slices.
+    def ask(self, do: Callable[[Experiment], T], changes: bool = False) -> Future[T]:
+        """Have something done with the experiment between two slices.
 
         Parameters
         ----------
         do : callable
             `experiment -> result`.
+        changes : bool, default False
+            Whether others will want to look again.
 
         Returns
         -------
@@ -73,17 +75,17 @@ class Trainer:
         with self._there_is_work:
             if self._closed:
                 raise ParameterError("the studio is closed")
-            self._asked.append((do, future))
+            self._asked.append((do, future, changes))
             self._there_is_work.notify()
         return future
 
     def run(self) -> Future[None]:
         """Take steps until told otherwise."""
-        return self.ask(lambda experiment: self._take(math.inf))
+        return self.ask(lambda experiment: self._take(math.inf), changes=True)
 
     def pause(self) -> Future[None]:
         """Rest; when the result is there, no step is under way."""
-        return self.ask(lambda experiment: self._take(0))
+        return self.ask(lambda experiment: self._take(0), changes=True)
 
     def step(self, n: int, unit: str = "batch") -> Future[None]:
         """Take so many batches, or go to the end of so many epochs; the result is there when there is rest again."""
@@ -94,7 +96,7 @@ class Trainer:
             self._take(n if unit == "batch" else n * spe - experiment.step % spe)
             self._wait_for_rest.append(rest)
 
-        self.ask(take)
+        self.ask(take, changes=True)
         return rest
 
     def replace(self, experiment: Experiment) -> Future[None]:
@@ -104,7 +106,7 @@ class Trainer:
             self._take(0)
             self._experiment = experiment
 
-        return self.ask(put)
+        return self.ask(put, changes=True)
 
     def close(self) -> None:
         """End the thread after the slice under way."""
@@ -131,11 +133,12 @@ class Trainer:
                     return
                 asked = list(self._asked)
                 self._asked.clear()
-            for do, future in asked:
+            for do, future, changes in asked:
                 self._do(do, future)
+                self.version += changes
             if self.is_running:
                 self._advance()
-            self.version += 1
+                self.version += 1
 
     def _do(self, do: Callable[[Experiment], T], future: Future[T]) -> None:
         if future.set_running_or_notify_cancel():

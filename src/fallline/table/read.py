@@ -16,7 +16,7 @@ import numpy as np
 from fallline.errors import DataError
 from fallline.table.arrays import read_npz
 from fallline.table.bundled import BUNDLED, load_bundled
-from fallline.table.delimited import read_delimited
+from fallline.table.delimited import Where, read_delimited
 from fallline.table.frames import table_from_frame
 from fallline.table.idx import IDX_NAME, images_in, read_idx
 from fallline.table.names import choose_inputs, listed, suggestion
@@ -88,6 +88,37 @@ def read(
         return _read_file(Path(source), target, columns, drop, kinds)
 
 
+def read_columns(path: Path) -> Table:
+    """Read a file of which nobody has said yet what is to be learned: all columns as inputs.
+
+    Parameters
+    ----------
+    path : Path
+        Of a CSV, Parquet, Arrow, Feather or JSON lines file.
+
+    Returns
+    -------
+    Table
+        Without targets.
+
+    Raises
+    ------
+    DataError
+        As from `read`.
+    """
+    suffix = path.suffix.lower()
+    with reading(path):
+        frame, where = _frame(path, suffix)
+        return table_from_frame(frame, str(path), where, None, frame.columns, typed=suffix in FRAMES)
+
+
+def _frame(path: Path, suffix: str) -> tuple[pl.DataFrame, Where]:
+    """A file's columns, and where their rows stand."""
+    if suffix in SEPARATORS:
+        return read_delimited(path.read_bytes(), str(path), SEPARATORS[suffix])
+    return read_frame(path.read_bytes(), path, suffix), lambda row: f"row {row + 1}"
+
+
 @contextmanager
 def reading(source: str | os.PathLike[str]) -> Iterator[None]:
     """Say in one line why a file cannot be opened or read."""
@@ -112,12 +143,10 @@ def _read_file(
     if path.is_dir():
         path = images_in(path)
     suffix = path.suffix.lower()
-    if suffix in SEPARATORS:
-        frame, where = read_delimited(path.read_bytes(), str(path), SEPARATORS[suffix])
-        return table_from_frame(frame, str(path), where, target, columns, drop, kinds, typed=False)
-    if suffix in FRAMES:
-        frame = read_frame(path.read_bytes(), path, suffix)
-        return table_from_frame(frame, str(path), lambda row: f"row {row + 1}", target, columns, drop, kinds)
+    if suffix in SEPARATORS or suffix in FRAMES:
+        frame, where = _frame(path, suffix)
+        typed = suffix in FRAMES
+        return table_from_frame(frame, str(path), where, target, columns, drop, kinds, typed=typed)
     if suffix == ".npz":
         return _choose(read_npz(path, with_targets=columns is None or target == "y"), target, columns, drop)
     if IDX_NAME.search(path.name):

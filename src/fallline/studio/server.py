@@ -1,0 +1,332 @@
+"""The server: the page's own files, one socket a tab, uploads and downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import re
+import secrets
+import socket as sockets
+import tempfile
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from fallline.errors import DataError, FalllineError, ParameterError
+from fallline.studio.experiment import Experiment
+from fallline.studio.guard import Guard, hosts_of
+from fallline.studio.tab import Tab
+from fallline.studio.trainer import Trainer
+from fallline.table import BUNDLED, Table, read
+from fallline.table.read import FRAMES, SEPARATORS, read_columns
+
+LARGEST_UPLOAD = 64 << 20  # bytes
+MOST_UPLOADS = 8
+LARGEST_COMMAND = 64 << 10  # bytes
+BACKLOG = 128
+MOST_TABS = 32
+MOST_CONNECTIONS = 200
+SUFFIXES = (*SEPARATORS, *FRAMES)
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+@final
+class Studio:
+    """What all tabs share: the trainer, and files that were uploaded.
+
+    Parameters
+    ----------
+    experiment : Experiment
+
+    Attributes
+    ----------
+    own : bool
+        Whether pages may change the descent; not where it belongs to a program.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.trainer = Trainer(experiment)
+        self.own = True
+        self.n_tabs = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="fallline-")
+        self._uploads: dict[str, tuple[Path, str]] = {}
+
+    def shown(self, state: dict[str, Any]) -> dict[str, Any]:
+        """An experiment's state with the trainer's."""
+        trainer = self.trainer
+        return state | {
+            "running": trainer.is_running,
+            "steps_per_second": trainer.steps_per_second,
+            "own": self.own,
+            "version": trainer.version,
+        }
+
+    def keep(self, name: str, content: bytes) -> dict[str, Any]:
+        """Take a file in, and say what is in it.
+
+        Raises
+        ------
+        DataError
+            It is no table that can be read.
+        """
+        suffix = Path(name).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise DataError(f"{name}: not a table; files that can be read end in {', '.join(SUFFIXES)}")
+        if len(self._uploads) >= MOST_UPLOADS:
+            oldest = next(iter(self._uploads))
+            self._uploads.pop(oldest)[0].unlink(missing_ok=True)
+        key = secrets.token_hex(8)
+        path = Path(self._folder.name, key + suffix)  # the name that was sent is never a path
+        path.write_bytes(content)
+        try:
+            table = self._read(read_columns, path, name)
+        except FalllineError:
+            path.unlink()
+            raise
+        self._uploads[key] = path, name
+        kinds = {column: table.kind(column) for column in table.columns}
+        return {"upload": key, "name": name, "rows": table.n_rows, "columns": list(table.columns), "kinds": kinds}
+
+    def open(
+        self,
+        name: str | None = None,
+        upload: str | None = None,
+        target: str | None = None,
+        drop: Sequence[str] = (),
+        kinds: Any = None,
+    ) -> None:
+        """Go on with other rows: a bundled set, or a file that was uploaded.
+
+        Raises
+        ------
+        ParameterError, DataError
+            There is no such set or upload; its rows cannot be learned from.
+        """
+        if (name is None) == (upload is None):
+            raise ParameterError("open needs the name of a bundled set, or an upload")
+        if upload is not None:
+            if upload not in self._uploads:
+                raise ParameterError("that upload is gone; drop the file once more")
+            path, called = self._uploads[upload]
+            if target is None:
+                raise ParameterError(f"{called}: name the column to learn as target")
+            table = self._read(read, path, called, target=target, drop=drop, kinds=kinds)
+        elif name is not None and name in BUNDLED:
+            table = read(name, target, drop=drop, kinds=kinds)
+        else:
+            raise ParameterError(f"there is no bundled set {name!r:.40}; choose from {', '.join(BUNDLED)}")
+        self.trainer.replace(Experiment(table)).result()
+
+    def _read(self, how: Callable[..., Table], path: Path, called: str, **options: Any) -> Table:
+        """Read an upload; what is wrong with it is said of the name it came with."""
+        try:
+            return replace(how(path, **options), name=called)
+        except FalllineError as error:
+            raise type(error)(str(error).replace(str(path), called)) from None
+
+    def close(self) -> None:
+        """End the trainer, and forget the uploads."""
+        self.trainer.close()
+        self._folder.cleanup()
+
+
+def app(studio: Studio) -> Starlette:
+    """The routes; `Guard` stands before them."""
+
+    async def page(request: Request) -> Response:
+        return _static("index.html")
+
+    async def static(request: Request) -> Response:
+        return _static(request.path_params["name"])
+
+    async def plotly(request: Request) -> Response:
+        return Response(await run_in_threadpool(_plotly), media_type="text/javascript", headers=_FOR_A_DAY)
+
+    async def socket(socket: WebSocket) -> None:
+        if studio.n_tabs >= MOST_TABS:
+            await socket.close(1013, "too many tabs are open")
+            return
+        studio.n_tabs += 1
+        try:
+            await Tab(socket, studio).serve()
+        finally:
+            studio.n_tabs -= 1
+
+    async def data(request: Request) -> Response:
+        if int(request.headers.get("content-length", "0") or 0) > LARGEST_UPLOAD:
+            return _too_large()
+        content = bytearray()
+        try:
+            async for part in request.stream():
+                content += part
+                if len(content) > LARGEST_UPLOAD:
+                    return _too_large()
+        except ClientDisconnect:
+            return PlainTextResponse("", 400)
+        name = re.sub(r"[\x00-\x1f/\\]", "", request.query_params.get("name", ""))[:200] or "table.csv"
+        try:
+            return JSONResponse(await run_in_threadpool(studio.keep, name, bytes(content)))
+        except FalllineError as error:
+            return JSONResponse({"error": str(error)}, 422)
+
+    async def journal(request: Request) -> Response:
+        written = await _asked(studio, lambda experiment: experiment.journal.to_dict(experiment.step))
+        return _download(json.dumps(written, indent=2).encode(), "application/json", "journal.json")
+
+    async def history(request: Request) -> Response:
+        view = await _asked(studio, lambda experiment: experiment.view())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(view.history))
+        writer.writeheader()
+        writer.writerows(view.rows)
+        return _download(text.getvalue().encode(), "text/csv", "history.csv")
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/static/{name:path}", static),
+            Route("/plotly.min.js", plotly),
+            WebSocketRoute("/socket", socket),
+            Route("/data", data, methods=["POST"]),
+            Route("/journal", journal),
+            Route("/history.csv", history),
+        ]
+    )
+
+
+_FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}
+
+
+async def _asked(studio: Studio, look: Any) -> Any:
+    return await asyncio.wrap_future(studio.trainer.ask(look))
+
+
+def _download(content: bytes, kind: str, name: str) -> Response:
+    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _too_large() -> Response:
+    most = LARGEST_UPLOAD >> 20
+    return JSONResponse({"error": f"the file is larger than {most} MB; start with 'fallline studio FILE'"}, 413)
+
+
+def _static(name: str) -> Response:
+    found = _files().get(name)
+    if found is None:
+        return PlainTextResponse("there is no such file\n", 404)
+    content, kind = found
+    return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+@cache
+def _files() -> dict[str, tuple[bytes, str]]:
+    """The page's own files by their names; nothing else can be asked for."""
+    found = {}
+    folders = [("", files("fallline.studio").joinpath("static"))]
+    while folders:
+        before, folder = folders.pop()
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                folders.append((f"{before}{entry.name}/", entry))
+            elif (suffix := Path(entry.name).suffix) in TYPES:
+                found[before + entry.name] = entry.read_bytes(), TYPES[suffix]
+    return found
+
+
+@cache
+def _plotly() -> bytes:
+    return (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+
+
+@final
+class Server:
+    """A studio's server, bound to a port and ready to run.
+
+    Parameters
+    ----------
+    studio : Studio
+    host : str, default "127.0.0.1"
+    port : int, default 0
+        0: any that is free.
+
+    Attributes
+    ----------
+    url : str
+        With the token in its fragment, which browsers do not send.
+
+    Raises
+    ------
+    ParameterError
+        The port is taken, or the host is not this machine's.
+    """
+
+    def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.studio = studio
+        family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+        self._socket = sockets.socket(family, sockets.SOCK_STREAM)
+        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+            self._socket.listen(BACKLOG)  # from now on, so that whoever reads the address gets in
+        except OSError as error:
+            self._socket.close()
+            raise ParameterError(f"cannot serve at {host}, port {port}: {error.strerror or error}") from None
+        self.port = int(self._socket.getsockname()[1])
+        token = secrets.token_urlsafe(32)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self.port}/#t={token}"
+        config = uvicorn.Config(
+            Guard(app(studio), hosts_of(host, self.port), token),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_COMMAND,
+            ws_per_message_deflate=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+            server_header=False,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Serve until Ctrl-C, or `stop` from another thread."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self.studio.close()
+
+    def stop(self) -> None:
+        """Have `run` end."""
+        self._server.should_exit = True
+
+
+def open_browser(url: str) -> Path:
+    """Open a page without its token in any list of processes: by way of a file that only this user may read.
+
+    Returns
+    -------
+    Path
+        Of that file; delete it in the end.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="fallline-", suffix=".html", delete=False) as file:  # mode 0600
+        file.write(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">')
+    with contextlib.suppress(webbrowser.Error):
+        webbrowser.open(Path(file.name).as_uri())
+    return Path(file.name)

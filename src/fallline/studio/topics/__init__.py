@@ -1,0 +1,39 @@
+"""What a page may watch: each topic works out numbers and arrays from a view of the experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fallline.studio.experiment import View
+from fallline.studio.topics.answers import answers
+from fallline.studio.topics.curve import curve
+from fallline.studio.topics.data import data
+from fallline.studio.topics.network import network
+from fallline.studio.topics.neuron import neuron
+
+
+@dataclass(frozen=True)
+class Topic:
+    """How a topic is worked out, and how often at most.
+
+    Attributes
+    ----------
+    work_out : callable
+        `(view, asked) -> (numbers, arrays)`.
+    seconds : float
+        Between two messages.
+    """
+
+    work_out: Callable[[View, Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
+    seconds: float
+
+
+TOPICS = {
+    "curve": Topic(curve, 0.25),
+    "network": Topic(network, 0.2),
+    "neuron": Topic(neuron, 0.2),
+    "answers": Topic(answers, 0.5),
+    "data": Topic(data, 5.0),
+}

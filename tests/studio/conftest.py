@@ -1,0 +1,54 @@
+"""A studio's server in a thread, and what talks to it as a browser would, or as an attacker."""
+
+import http.client
+import threading
+
+import pytest
+from pages import Page
+
+from fallline.studio.experiment import Experiment
+from fallline.studio.server import Server, Studio
+from fallline.table import load_bundled
+
+
+@pytest.fixture
+def server():
+    server = Server(Studio(Experiment(load_bundled("digits"))))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server
+    server.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def page(server):
+    page = Page(server)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def ask(server):
+    """`ask(method, path, headers, body) -> status, headers, body`, with the right Host and token unless told."""
+
+    def ask(path, method="GET", body=None, host=None, token=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", f"127.0.0.1:{server.port}" if host is None else host)
+        told = server.url.rpartition("=")[2] if token is None else token
+        if told:
+            connection.putheader("Authorization", f"Bearer {told}")
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        try:
+            with connection.getresponse() as answer:
+                return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    return ask
