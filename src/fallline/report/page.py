@@ -58,7 +58,7 @@ class Figure:
     alt : str
         For whoever does not see it.
     caption : str
-    numbers : Grid, optional
+    numbers : Grid
     wide : bool
         Whether it takes the page's whole width.
     """
@@ -67,7 +67,7 @@ class Figure:
     media: str
     alt: str
     caption: str
-    numbers: Grid | None = None
+    numbers: Grid
     wide: bool = False
     kind: str = "figure"
 
