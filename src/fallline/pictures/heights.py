@@ -179,4 +179,5 @@ def box_around(points: Array, n: int, room: float = 0.22) -> tuple[Array, Array]
     wide, tall = high - low + 2 * (room * float((high - low).max()) or 1.0)
     half = max(wide, BOX * tall) / 2, max(tall, wide / BOX) / 2
     middle = (low + high) / 2
-    return tuple(np.linspace(middle[i] - half[i], middle[i] + half[i], n) for i in range(2))  # type: ignore[return-value]
+    a, b = (np.linspace(middle[i] - half[i], middle[i] + half[i], n) for i in range(2))
+    return a, b

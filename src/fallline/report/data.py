@@ -175,7 +175,7 @@ def _columns_drawn(model: Model, table: Table) -> Block:
 
 
 def _spread(table: Table, name: str) -> list[tuple[str, int]]:
-    """The commonest labels of a column, or coarser bins of its numbers, each with how many rows have it."""
+    """The commonest labels of a column, or its numbers, in coarse bins if they are many; how many rows each has."""
     x = table.X[:, table.columns.index(name)]
     known, kind = x[~np.isnan(x)], table.kind(name)
     if kind == "category":
@@ -183,6 +183,9 @@ def _spread(table: Table, name: str) -> list[tuple[str, int]]:
         return list(zip(labels[:MOST_LABELS], counts[:MOST_LABELS].tolist(), strict=True))
     if not len(known):
         return [("nothing", 0)]
+    values, counts = np.unique(known, return_counts=True)
+    if len(values) <= COARSE:
+        return [(as_text(kind, float(value)), n) for value, n in zip(values, counts.tolist(), strict=True)]
     counts, edges = np.histogram(known, COARSE)
     ends = [as_text(kind, float(edge)) for edge in edges]
     return [(f"{low} to {high}", n) for low, high, n in zip(ends[:-1], ends[1:], counts.tolist(), strict=True)]

@@ -139,7 +139,9 @@ def _came_true(calibration: Any) -> Grid:
     """The points of a calibration curve."""
     points = zip(calibration.prob_pred, calibration.prob_true, strict=True)
     rows = [[f"{said:.1%}", f"{came_true:.1%}"] for said, came_true in points]
-    return Grid("Rows in order of what was said of them, in parts", ["mean probability said", "came true"], rows)
+    return Grid(
+        "Parts of the rows, from those that were said to be least probable", ["mean probability", "came true"], rows
+    )
 
 
 def _most_wrong(counts: Array, names: list[str]) -> str:

@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 
 MOST_EPOCHS = 400
 MOST_STEPS = 11  # of a path
+ROUNDING = 1e-9  # of a path's extent: what is smaller is 0
 MOST_VALUES = 11  # of a column
 SIDE = 5  # of a surface's grid
 MOST_PIXELS = 3  # that a neuron weighs most
@@ -105,13 +106,13 @@ def _(display: LossCurveDisplay) -> Grid:
 def _(display: DescentPathDisplay) -> Grid:
     named = {0: "start", len(display.steps) - 1: "end"}
     named[display.kept] = f"{named[display.kept]}, kept" if display.kept in named else "kept"
+    places = np.column_stack([display.coordinates, display.off_plane])
+    places[np.abs(places) < ROUNDING * np.abs(places).max()] = 0.0
+    measured = np.column_stack([places[:, :2], display.losses, display.in_plane, places[:, 2]])
     rows = [
-        [
-            f"{display.steps[i]:,}", named.get(i, ""), *map(cell, display.coordinates[i]), cell(display.losses[i]),
-            cell(display.in_plane[i]), cell(display.off_plane[i]),
-        ]
+        [f"{display.steps[i]:,}", named.get(i, ""), *map(cell, measured[i])]
         for i in spaced(len(display.steps), MOST_STEPS, named)
-    ]  # fmt: skip
+    ]
     header = [
         "step",
         "which",
