@@ -148,6 +148,17 @@ class Heights:
         ax.spines[:].set_color("#999999")
         return bands
 
+    def mark(self, ax: Axes, x: float, y: float, height: float) -> Any:
+        """Draw a point that has a name: larger than others, in the colour of its height, with a dark rim.
+
+        Returns
+        -------
+        matplotlib's PathCollection
+        """
+        ax.scatter(x, y, c=INK, s=190, zorder=5)
+        look: Any = {"norm": self.norm, "cmap": self.colors, "edgecolors": "white", "linewidths": 2}
+        return ax.scatter([x], [y], c=[height], s=120, zorder=6, **look)
+
     def bar(self, ax: Axes, label: str) -> Axes:
         """Draw the scale beside axes, as high as they are."""
         from matplotlib.cm import ScalarMappable

@@ -29,7 +29,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: what its columns are called, and rows of text; numbers stand to the right.
+    """A table: what its columns are called, and rows of text; numbers are not broken over lines.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ def _(display: LayerNormsDisplay) -> Grid:
         for i in spaced(len(display.steps), MOST_STEPS)
     ]
     what = [f"{what}, {label}" for what in ("gradient", "change a step") for label in display.labels]
-    return Grid("Norms of gradients, and relative changes of the weights after that step", ["step", *what], rows)
+    return Grid("Norms of the gradient, and changes relative to the weights", ["step", *what], rows)
 
 
 @twin.register
