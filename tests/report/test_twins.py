@@ -69,6 +69,10 @@ def test_losses_by_epoch_and_by_start(run: fl.Run) -> None:
     assert floats(found["epoch"]) == list(range(1, 13))
     for header, name in (("loss", "loss"), ("validation loss", "validation_loss")):
         assert floats(found[f"{header}, median of the starts"]) == about(np.median(run.history[name], axis=1))
+    rare = np.where(np.arange(1000)[:, None] % 10 == 9, 0.5, np.nan)
+    epochs = columns(twin(pictures.LossCurveDisplay(loss=np.ones((1000, 1)), validation_loss=rare).plot()))
+    assert 40 <= len(epochs["epoch"]) <= 50
+    assert epochs["validation loss"] == ["-", *["0.5"] * (len(epochs["epoch"]) - 1)]
     display = pictures.StartsDisplay.from_run(run, threshold=float(np.median(run.losses)))
     found = columns(twin(display))
     assert floats(found["loss"]) == about(run.losses)

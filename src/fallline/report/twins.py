@@ -26,7 +26,7 @@ from fallline.wording import SCORE_NAMES, number
 
 Array = npt.NDArray[Any]
 
-MOST_EPOCHS = 400
+MOST_EPOCHS = 50  # of those in which all was measured
 MOST_STEPS = 11  # of a path
 ROUNDING = 1e-9  # of a path's extent: what is smaller is 0
 MOST_VALUES = 11  # of a column
@@ -95,8 +95,11 @@ def _(display: LossCurveDisplay) -> Grid:
     several = ", median of the starts" if display.loss.shape[1] > 1 else ""
     curves = {"loss": display.loss, "validation loss": display.validation_loss}
     known = {name: losses for name, losses in curves.items() if losses is not None}
+    n = len(display.loss)
+    measured = np.all([np.isfinite(losses).any(axis=1) for losses in known.values()], axis=0)
+    epochs = sorted({0, *np.flatnonzero(measured).tolist(), n - 1})
     rows = []
-    for i in spaced(len(display.loss), MOST_EPOCHS):
+    for i in (epochs[k] for k in spaced(len(epochs), MOST_EPOCHS)):
         finite = [losses[i][np.isfinite(losses[i])] for losses in known.values()]
         rows.append([str(i + 1), *(cell(np.median(of)) if len(of) else "-" for of in finite)])
     return Grid("Losses by epoch", ["epoch", *(name + several for name in known)], rows)
