@@ -56,6 +56,24 @@ def figures(page: Page) -> list[Figure]:
     return [block for section in page.sections for block in section.blocks if isinstance(block, Figure)]
 
 
+def check_figures(html: str) -> None:
+    """Every picture has words for whoever does not see it, a caption, and a table that agrees with its header."""
+    found = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
+    assert len(found) == html.count("<img ") > 0
+    for drawn in found:
+        assert re.search(r'<img src="data:image/[^"]+" alt="[^"]{10,}">', drawn)
+        assert re.search(r"<figcaption>[^<]{10,}</figcaption>", drawn)
+        details = re.search(r"<details><summary>The numbers of this picture</summary>(.*)</details>", drawn, re.DOTALL)
+        assert details, drawn[-300:]
+        head, *rows = re.findall(r"<tr>.*?</tr>", details[1])
+        width = head.count("</th>")
+        assert width > 1
+        assert rows
+        for row in rows:
+            assert row.count("</th>") + row.count("</td>") == width
+            assert not re.search(r">(nan|-?inf)<", row)
+
+
 def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
     page = sold[2]
     assert [section.name for section in page.sections if section.blocks] == [
@@ -65,6 +83,7 @@ def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
     for drawn in figures(page):
         assert re.search(r"[\w)]\.?$", drawn.alt)
         assert len(drawn.image) > 1000
+    check_figures(page.html())
 
 
 def test_scores_are_those_of_the_fit(sold: tuple[Fit, Table, Page]) -> None:
@@ -127,6 +146,8 @@ def test_bundled_sets(name: str, tmp_path: Path) -> None:
     write(report_of_model(model), tmp_path / "bare.html")
     sizes = [(tmp_path / f"{what}.html").stat().st_size for what in ("fit", "model", "bare")]
     assert sizes[0] < 2_000_000
+    for what in ("fit", "model", "bare"):
+        check_figures((tmp_path / f"{what}.html").read_text(encoding="utf-8"))
     assert sizes[0] > sizes[1] > sizes[2] > 10_000
     page = report_of_model(model, table)
     rows = {row[0]: row for row in grids(page)["Scores"].rows}
@@ -141,6 +162,7 @@ def test_a_run() -> None:
     page = report_of_run(run)
     assert page.title == "A descent of 3-8-1"
     assert len(figures(page)) == 8
+    check_figures(page.html())
     assert page.html() == report_of_run(run).html()
     bare = fl.descend(fl.Network([3, 8, 1], "tanh"), X, np.sin(X[:, 0]), epochs=6)
     assert len(figures(report_of_run(bare))) == 4

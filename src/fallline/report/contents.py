@@ -18,10 +18,11 @@ from fallline.listeners import History
 from fallline.model import Model
 from fallline.pictures.network import NetworkDisplay
 from fallline.report.data import data_section, digest
+from fallline.report.figures import displayed
 from fallline.report.page import Block, Code, Grid, Note, Page, Section, Text
 from fallline.report.result import evaluated, result_section
 from fallline.report.rows import rows_section
-from fallline.report.training import descent_section, displayed, loss_curve_of, network_section, starts_section
+from fallline.report.training import descent_section, loss_curve_of, network_section, starts_section
 from fallline.run import Run
 from fallline.table import Table
 from fallline.table.table import Indices

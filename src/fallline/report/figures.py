@@ -1,13 +1,15 @@
-"""Displays as pictures of a page: the same bytes for the same numbers."""
+"""Drawings as pictures of a page, each with its numbers: the same bytes for the same numbers."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from fallline.report.page import Figure, Grid
+from fallline.report.twins import twin
 
 DOTS = 130  # an inch, of pictures in pixels
 
@@ -35,7 +37,7 @@ def figure(
     draw: Callable[[Any], Any],
     alt: str,
     caption: str,
-    numbers: Grid | None = None,
+    numbers: Grid | Callable[[Any], Grid],
     size: tuple[float, float] = (6.4, 4.2),
     wide: bool = False,
     pixels: bool = False,
@@ -47,7 +49,8 @@ def figure(
     draw : callable
         Takes a matplotlib figure, which has no axes yet.
     alt, caption : str
-    numbers : Grid, optional
+    numbers : Grid or callable
+        What the picture says, as a table; or what makes it of what `draw` gives.
     size : (float, float), default (6.4, 4.2)
         Width and height in inches.
     wide : bool, default False
@@ -64,13 +67,38 @@ def figure(
     with drawing():
         paper = Drawing(figsize=size, layout="constrained")
         FigureCanvasAgg(paper)
-        draw(paper)
+        drawn = draw(paper)
         image = io.BytesIO()
         if pixels:
             _paletted(paper).save(image, format="png", optimize=True)
         else:
             paper.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
-    return Figure(image.getvalue(), "png" if pixels else "svg+xml", alt, caption, numbers, wide)
+    table = numbers if isinstance(numbers, Grid) else numbers(drawn)
+    return Figure(image.getvalue(), "png" if pixels else "svg+xml", alt, caption, table, wide)
+
+
+def displayed(make: Callable[[Any], Any], **options: Any) -> Figure:
+    """A Display as a figure of the page; its caption says what it shows, its twin is its table.
+
+    Parameters
+    ----------
+    make : callable
+        Takes axes, draws on them, and gives the Display back.
+    options
+        As `figure` takes them.
+
+    Returns
+    -------
+    Figure
+    """
+    made: list[Any] = []
+
+    def draw(paper: Any) -> Any:
+        made.append(make(paper.subplots()))
+        return made[0]
+
+    drawn = figure(draw, "", "", twin, **options)
+    return replace(drawn, alt=made[0].caption, caption=made[0].caption)
 
 
 def _paletted(paper: Any) -> Any:
