@@ -336,6 +336,11 @@ def barrier(
     way = second.parameters.astype(np.float64) - first.parameters
     plane = Plane(first.parameters.astype(np.float64), way, np.zeros_like(way))
     losses = loss_surface(first, plane, t, [0.0], X, y, loss, engine=engine, threads=threads)[:, 0]
+    return Barrier(t, losses, height_of(losses))
+
+
+def height_of(losses: Array) -> float:
+    """How far losses along a way rise over the higher of its ends, as in `Barrier`."""
     heights = np.where(np.isnan(losses), np.inf, losses)
     top, end = float(heights.max()), float(max(heights[0], heights[-1]))
-    return Barrier(t, losses, top - end if top > end else 0.0)
+    return top - end if top > end else 0.0
