@@ -258,7 +258,7 @@ class Model:
         Raises
         ------
         DataError
-            As in `predict`.
+            As in `predict`; or there are no rows.
         ParameterError
             There is no such row, network or neuron.
 
@@ -275,6 +275,8 @@ class Model:
         """
         X = self._as_table(X)
         n = X.n_rows if isinstance(X, Table) else len(np.atleast_2d(X))
+        if not n:
+            raise DataError("there are no rows to explain; give at least one")
         if not 0 <= row < n:
             raise ParameterError(f"row is {row}; it must be from 0 to {n - 1}")
         table, number = None, row + 1
