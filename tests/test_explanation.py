@@ -360,3 +360,18 @@ def test_a_number_far_away_is_refused(cases):
     _, model = cases["iris"]
     with pytest.raises(fl.DataError, match="column 'sepal"):
         model.explain(np.full((1, 4), np.inf))
+
+
+def test_names_and_labels_with_control_characters_stay_on_their_line():
+    rng = np.random.default_rng(0)
+    table = Table(
+        "rows\x1b[31m.csv",
+        np.stack([rng.normal(size=80), rng.integers(0, 3, 80)], axis=1).astype(np.float32),
+        rng.choice(["no\n", "yes\x1b"], 80),
+        ("width,\nin cm", "kind"),
+        "y\x07",
+        labels={"kind": ("a\rb", "c\td", "e")},
+    )
+    text = str(fit(table, SMALL | {"epochs": 1}).model.explain(table))
+    assert r"width,\nin cm" in text
+    assert all(line.isprintable() for line in text.split("\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -224,3 +225,35 @@ def test_a_run_writes_its_report(tmp_path: Path) -> None:
     run = fl.descend(fl.Network([3, 4, 1]), X, X[:, 0], epochs=5)
     run.report(tmp_path / "run.html")
     assert (tmp_path / "run.html").read_text(encoding="utf-8") == report_of_run(run).html()
+
+
+def test_rows_with_a_label_that_the_model_does_not_know_are_not_measured(sold: tuple[Fit, Table, Page]) -> None:
+    model, table = sold[0].model, mixed()
+    assert table.y is not None
+    y = table.y.astype("<U5")
+    y[::3] = "maybe"
+    page = report_of_model(model, replace(table, y=y))
+    known = model.evaluate(table.rows(np.flatnonzero(y != "maybe")))
+    assert grids(page)["Scores"].rows[0][1] == score("accuracy", known["accuracy"])
+    result = next(section for section in page.sections if section.name == "result").blocks[0]
+    assert isinstance(result, Text)
+    assert "the 160 rows of mixed.csv (80 more have a label that the model does not know);" in result.words
+    rows = next(section for section in page.sections if section.name == "rows").blocks
+    told = [int(match[1]) - 1 for block in rows if (match := re.search(r", row (\d+):", getattr(block, "words", "")))]
+    assert told
+    assert set(y[told]) <= {"yes", "no"}
+
+
+def test_a_table_with_no_label_that_the_model_knows_is_refused(sold: tuple[Fit, Table, Page]) -> None:
+    table = replace(mixed(), y=np.array([f"town {i}" for i in range(240)]))
+    says = r"mixed.csv: the model knows no label in 'sold': .* 'town 4' and 235 more \(it knows 'no', 'yes'\)"
+    with pytest.raises(fl.errors.DataError, match=says):
+        report_of_model(sold[0].model, table)
+
+
+def test_words_where_numbers_were_learned_are_refused() -> None:
+    diabetes = load_bundled("diabetes")
+    model = fit(diabetes, {"hidden": (), "epochs": 1, "starts": 1}).model
+    words = replace(diabetes, y=np.full(diabetes.n_rows, "many"))
+    with pytest.raises(fl.errors.DataError, match="row 1: regression needs numbers, not 'many'"):
+        report_of_model(model, words)

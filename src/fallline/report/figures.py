@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +18,15 @@ DOTS = 130  # an inch, of pictures in pixels
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Settings for pictures that are written into a page, whatever the user's own are."""
+    """Settings for pictures that are written into a page, whatever the user's own are.
+
+    Letters that matplotlib's font lacks are no cause for a warning: the browser has them.
+    """
     import matplotlib as mpl
 
     own: Any = {"svg.hashsalt": "fallline", "svg.fonttype": "none", "figure.dpi": 100}
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update(own)
         yield
@@ -68,13 +74,16 @@ def figure(
         paper = Drawing(figsize=size, layout="constrained")
         FigureCanvasAgg(paper)
         drawn = draw(paper)
+        _take_words_as_they_are(paper)
         image = io.BytesIO()
         if pixels:
             _paletted(paper).save(image, format="png", optimize=True)
         else:
             paper.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
     table = numbers if isinstance(numbers, Grid) else numbers(drawn)
-    return Figure(image.getvalue(), "png" if pixels else "svg+xml", alt, caption, table, wide)
+    # XML has no way to write a control character
+    written = image.getvalue() if pixels else re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"?", image.getvalue())
+    return Figure(written, "png" if pixels else "svg+xml", alt, caption, table, wide)
 
 
 def displayed(make: Callable[[Any], Any], **options: Any) -> Figure:
@@ -99,6 +108,15 @@ def displayed(make: Callable[[Any], Any], **options: Any) -> Figure:
 
     drawn = figure(draw, "", "", twin, **options)
     return replace(drawn, alt=made[0].caption, caption=made[0].caption)
+
+
+def _take_words_as_they_are(paper: Any) -> None:
+    """Dollars in names and labels are dollars, not mathematics; but for the ticks of a logarithmic axis."""
+    from matplotlib.text import Text
+
+    for words in paper.findobj(Text):
+        if "$" in words.get_text() and "\\mathdefault" not in words.get_text():
+            words.set_parse_math(False)
 
 
 def _paletted(paper: Any) -> Any:
