@@ -5,12 +5,14 @@ from xml.etree import ElementTree
 import pytest
 
 from fallline.report.figures import figure
+from fallline.report.page import Grid
 
+NUMBERS = Grid("numbers", ["x"], [["1"]])
 NAME = "漢字 <script> $0 - $25k & $x_$ \x1b[31m"
 
 
 def texts(draw):
-    image = figure(draw, "alt", "caption").image
+    image = figure(draw, "alt", "caption", NUMBERS).image
     return ["".join(each.itertext()) for each in ElementTree.fromstring(image).iter("{http://www.w3.org/2000/svg}text")]
 
 
@@ -37,4 +39,4 @@ def test_the_powers_of_a_logarithmic_axis_are_powers():
 
 @pytest.mark.parametrize("pixels", [False, True])
 def test_a_name_that_is_no_mathematics_is_drawn(pixels):
-    assert figure(lambda paper: paper.subplots().set_title(r"$\frac$"), "alt", "caption", pixels=pixels).image
+    assert figure(lambda paper: paper.subplots().set_title(r"$\frac$"), "alt", "caption", NUMBERS, pixels=pixels).image
