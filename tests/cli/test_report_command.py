@@ -6,6 +6,8 @@ import pytest
 def test_train_and_report_write_a_page(run, tmp_path):
     trained = run("train", "iris", "--epochs", 3, "--starts", 2, "--hidden", 8, "--report", "train.html")
     assert trained.status == 0
+    last = [line.split() for line in trained.out.splitlines()[-2:]]
+    assert last == [["model", "model.fallline"], ["report", "train.html"]]
     assert "The way down" in (tmp_path / "train.html").read_text(encoding="utf-8")
     told = run("report", "model.fallline", "iris", "--out", "model.html")
     assert (told.status, told.out) == (0, "report  model.html\n")

@@ -71,6 +71,8 @@ def account(fitted: Fit, summary: dict[str, Any], findings: list[Finding]) -> st
         rows += _beside(fitted)
     rows += [["noticed", str(finding)] for finding in findings[:MOST_FINDINGS]]
     rows.append(["model", summary["model"] or "not written"])
+    if summary["report"]:
+        rows.append(["report", summary["report"]])
     return aligned(rows)
 
 
