@@ -1,0 +1,58 @@
+/** The curve of an activation with the dot where a neuron is on it. */
+
+import { h, onResize, s } from "./dom.js";
+import { number, ticks } from "./format.js";
+import { path, reach, scale } from "./curve.js";
+
+const HEIGHT = 190;
+const ROOM = { left: 44, right: 14, top: 12, bottom: 24 };
+
+export function activationCurve() {
+  const root = s("svg", { class: "curve", role: "img", height: HEIGHT });
+  const holder = h("div", { class: "surface" }, root);
+  let shown = null;
+  let width = 0;
+  const draw = () => {
+    if (!shown || width < 60) return;
+    const { data, arrays } = shown;
+    const [zs, as] = [arrays.curve_z, arrays.curve_a];
+    const [low, high] = reach([as, [data.a]]) ?? [0, 1];
+    const room = (high - low) * 0.08 || 0.5;
+    const bottom = HEIGHT - ROOM.bottom;
+    const x = scale(zs[0], zs[zs.length - 1], ROOM.left, width - ROOM.right, false);
+    const y = scale(low - room, high + room, bottom, ROOM.top, false);
+    const [px, py] = [x(data.z), y(data.a)];
+    const right = px > width * 0.6;
+    root.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    root.setAttribute("width", width);
+    root.setAttribute("aria-label", `${data.activation} of z: at z = ${number(data.z)} it is ${number(data.a)}`);
+    root.replaceChildren(
+      s(
+        "g",
+        { class: "axes" },
+        ticks(low - room, high + room, 4).map((v) => [
+          s("line", { x1: ROOM.left, x2: width - ROOM.right, y1: y(v), y2: y(v) }),
+          s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, number(v)),
+        ]),
+        ticks(zs[0], zs[zs.length - 1], 6).map((v) => s("text", { x: x(v), y: HEIGHT - 6, "text-anchor": "middle" }, number(v))),
+        s("line", { class: "base", x1: x(0), x2: x(0), y1: ROOM.top, y2: bottom }),
+      ),
+      s("path", { class: "run learned", d: path(zs, as, x, y) }),
+      s("path", { class: "mark", d: `M${px},${bottom}L${px},${py}L${ROOM.left},${py}` }),
+      s("circle", { class: "dot", cx: px, cy: py, r: 6 }),
+      s("text", { class: "at", x: px + (right ? -12 : 12), y: Math.max(py - 10, 14), "text-anchor": right ? "end" : "start" }, `(${number(data.z, 3)}, ${number(data.a, 3)})`),
+    );
+  };
+  const end = onResize(holder, (w) => {
+    width = Math.floor(w);
+    draw();
+  });
+  return {
+    root: holder,
+    end,
+    update(data, arrays) {
+      shown = { data, arrays };
+      draw();
+    },
+  };
+}
