@@ -44,6 +44,7 @@ def test_history_rows(engine: str, tmp_path: Path) -> None:
     assert (np.diff(run.history["seconds"][:, 0]) > 0).all()
     assert run.stop_reason == "finished"
     assert run.message == "all 4 epochs were done"
+    assert run.stopped_because == ""
     for ending in ("json", "csv"):
         run.history.write(tmp_path / f"history.{ending}")
     assert json.loads((tmp_path / "history.json").read_text()) == run.history.rows
@@ -124,6 +125,16 @@ def test_the_best_start_is_the_one_with_the_lowest_loss() -> None:
     assert run.best_start == np.argmin(run.losses)
     assert run.losses.max() > 2 * run.losses.min(), "XOR has bad valleys, and some starts end there"
     assert run.network is run.networks[run.best_start]
+
+
+def test_who_stopped_it_is_known_though_the_message_is_of_a_start_that_diverged() -> None:
+    with pytest.warns(fl.DivergenceWarning):
+        run = fl.descend(
+            fl.Network([1, 16, 1]), *wave(), optimizer=SGD([1e6, 1e-9]), starts=2, callbacks=fl.EarlyStopping(1, 1.0)
+        )
+    assert run.stop_reason == "stopped"
+    assert "no longer a finite number" in run.message
+    assert run.stopped_because == "no start got better any more"
 
 
 @both_engines
@@ -306,6 +317,7 @@ def test_listeners_hear_everything_and_may_stop(engine: str) -> None:
     assert heard == ["begin 20", "epoch 1", "epoch 2", "epoch 3", "stopped"]
     assert run.stop_reason == "stopped"
     assert run.message == "stopped after 3 epochs: a listener asked for it"
+    assert run.stopped_because == "a listener asked for it"
 
 
 def test_a_listener_may_stop_within_an_epoch() -> None:

@@ -145,13 +145,31 @@ def test_the_best_constant_answer_and_the_least_loss():
     y = RNG.exponential(size=400)
     net, rows = fl.Network([2, 3, 3]), RNG.normal(size=(400, 2))
     quantiles = Course(fl.descend(net, rows, y, loss=fl.losses.Quantile((0.1, 0.5, 0.9)), epochs=1))
-    pinball = [max(p * (v - q), (p - 1) * (v - q)) for p in (0.1, 0.5, 0.9) for q in [np.quantile(y, p)] for v in y]
+    best = {p: np.quantile(y, p, method="inverted_cdf") for p in (0.1, 0.5, 0.9)}
+    pinball = [max(p * (v - q), (p - 1) * (v - q)) for p, q in best.items() for v in y]
     assert (quantiles.guess, quantiles.least) == pytest.approx((np.mean(pinball), 0), rel=1e-5, abs=1e-6)
 
     counts = RNG.poisson(3.0, 400)
     poisson = Course(fl.descend(fl.Network([2, 3, 1]), rows, counts, loss="poisson", epochs=1))
     m = counts.mean()
     assert poisson.guess == pytest.approx(m - m * np.log(m), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error"),
+    [
+        ("absolute_error", np.abs),
+        (fl.losses.Quantile((0.8,)), lambda left: np.maximum(0.8 * left, -0.2 * left)),
+        (fl.losses.Huber(0.01), lambda left: 0.01 * np.abs(left)),
+    ],
+)
+def test_no_constant_answer_is_better_than_the_best(loss, error):
+    """Weights count: they pull the best answer far to one side of the plain median."""
+    y, rows = RNG.exponential(size=500), RNG.normal(size=(500, 2))
+    weight = np.where(y > 1, 8.0, 0.5)
+    course = Course(fl.descend(fl.Network([2, 3, 1]), rows, y, loss=loss, sample_weight=weight, epochs=1))
+    best = min(np.average(error(y - constant), weights=weight) for constant in y)
+    assert course.guess == pytest.approx(best, rel=0.01 if isinstance(loss, fl.losses.Huber) else 1e-5)
 
 
 def test_what_is_said_is_measured():

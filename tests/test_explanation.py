@@ -241,19 +241,17 @@ def test_a_label_that_training_did_not_have(cases):
     assert explained.contributions.complete
 
 
-def test_contributions_of_a_linear_model_are_its_products(cases):
+def test_contributions_of_a_linear_model_are_what_each_column_alone_changes(cases):
     table, model = cases["linear"]
     c = model.explain(table, 2).contributions
-    X = model.encoder.encode_inputs(table.X[[2]]).astype(float)[0]
-    slope = sum(
-        share * net.W[0][:, 0].astype(float) * net.shape.inputs.views(net.parameters)["scale"]
-        for net, share in zip(model.networks, model.shares, strict=True)
-        if net.shape.inputs.embedded == 0
-    )
     assert (c.method, c.points) == ("exact", 0)
-    assert c.answer == pytest.approx(model.predict(table.rows(np.array([2])))[0], rel=1e-6)
-    if all(net.shape.inputs.embedded == 0 for net in model.networks):
-        np.testing.assert_allclose([*c.columns.values()], X * slope * model.encoder.target.scales[0], rtol=1e-5)
+    answer = model.predict(table.X[[2]])[0]
+    assert c.answer == pytest.approx(answer, rel=1e-6)
+    for j, column in enumerate(model.encoder.encodings):
+        without = table.X[[2]].copy()
+        without[0, j] = column.center
+        assert c.columns[column.name] == pytest.approx(answer - model.predict(without)[0], rel=1e-4, abs=1e-5)
+    assert max(map(abs, c.columns.values())) > 0.1
 
 
 def test_contributions_of_one_linear_network_are_to_the_log_odds(cases):
@@ -351,7 +349,29 @@ def test_what_is_not_there(cases, arguments, says):
         model.explain(iris, **arguments)
 
 
+def test_rows_are_needed(cases):
+    iris, model = cases["iris"]
+    for none in (iris.rows(np.arange(0)), np.empty((0, 4))):
+        with pytest.raises(fl.DataError, match="there are no rows to explain"):
+            model.explain(none)
+
+
 def test_a_number_far_away_is_refused(cases):
     _, model = cases["iris"]
     with pytest.raises(fl.DataError, match="column 'sepal"):
         model.explain(np.full((1, 4), np.inf))
+
+
+def test_names_and_labels_with_control_characters_stay_on_their_line():
+    rng = np.random.default_rng(0)
+    table = Table(
+        "rows\x1b[31m.csv",
+        np.stack([rng.normal(size=80), rng.integers(0, 3, 80)], axis=1).astype(np.float32),
+        rng.choice(["no\n", "yes\x1b"], 80),
+        ("width,\nin cm", "kind"),
+        "y\x07",
+        labels={"kind": ("a\rb", "c\td", "e")},
+    )
+    text = str(fit(table, SMALL | {"epochs": 1}).model.explain(table))
+    assert r"width,\nin cm" in text
+    assert all(line.isprintable() for line in text.split("\n"))

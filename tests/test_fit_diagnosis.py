@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fallline.fit import diagnose, fit
+from fallline.listeners import EarlyStopping
 from fallline.table import Table, load_bundled
 
 RNG = np.random.default_rng(0)
@@ -75,6 +76,13 @@ def test_silence_where_all_is_well(case):
     table = HEALTHY[case]
     found = diagnose(fit(table, {} if table.image_shape else {"starts": 4}), table)
     assert [str(finding) for finding in found] == []
+
+
+def test_time_is_not_blamed_where_patience_ended_it():
+    table = table_of(RNG.normal(size=1200))
+    fitted = fit(table, {"starts": 2, "epochs": 1000, "patience": 2, "time_budget": 60, "learning_rate": 0.01})
+    assert fitted.run.stopped_because == EarlyStopping.stops_because
+    assert "too_little_time" not in [finding.name for finding in diagnose(fitted, table)]
 
 
 def test_what_is_broken_is_not_compared_with_a_linear_model():

@@ -51,6 +51,14 @@ def test_matching_takes_a_barrier_away() -> None:
     assert barrier(one, match_neurons(other, one), X, y).height < 0.5 * barrier(one, other, X, y).height
 
 
+@pytest.mark.parametrize("broken", [0, 1])
+def test_networks_that_are_not_finite_are_refused(broken: int) -> None:
+    nets = [fl.Network([2, 3, 1]), fl.Network([2, 3, 1])]
+    nets[broken].b[0] = np.nan
+    with pytest.raises(fl.ParameterError, match="parameters that are not finite"):
+        match_neurons(*nets)
+
+
 def test_networks_of_other_layers_are_refused() -> None:
     with pytest.raises(fl.ParameterError, match="differ in their layers"):
         match_neurons(fl.Network([2, 3, 1]), fl.Network([2, 4, 1]))

@@ -52,9 +52,11 @@ def test_recording_changes_no_bit() -> None:
 
 def test_starts_stand_side_by_side_and_a_second_descent_begins_anew() -> None:
     recorder = fl.Recorder()
+    runs = []
     for starts in (3, 2):
-        fl.descend(fl.Network([3, 4, 1]), X, Y, epochs=2, starts=starts, callbacks=recorder)
+        runs.append(fl.descend(fl.Network([3, 4, 1]), X, Y, epochs=2, starts=starts, callbacks=recorder))
         assert recorder.points.shape[:2] == (9, starts)
+    assert [run.recorder.points.shape[1] for run in runs] == [3, 2], "each run has its own path"
 
 
 def test_memory_is_bounded() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import fallline as fl
 from fallline.engines import Data, Plan, as_engine
-from fallline.surfaces import Plane, barrier, loss_surface, losses_along
+from fallline.surfaces import Plane, barrier, height_of, loss_surface, losses_along
 
 RNG = np.random.default_rng(5)
 OUTPUTS = {
@@ -118,7 +118,6 @@ def test_the_surface_under_a_path_s_ends_is_their_true_loss() -> None:
     net, y = fl.Network([20, 12, 3], "tanh", "softmax", seed=3, dtype="float64"), OUTPUTS["softmax"][1]
     recorder = fl.Recorder()
     run = fl.descend(net, X, y, epochs=5, callbacks=recorder)
-    assert run.recorder is recorder
     path = recorder.points[:, 0]
     plane = Plane.through_path(path)
     true = losses_along(run.plan, path, run.data, as_engine("native"))
@@ -169,7 +168,41 @@ def test_a_barrier_is_what_lies_above_both_ends() -> None:
         net = first.copy((1 - t) * first.parameters + t * second.parameters)
         p = net(X)[np.arange(300), y].astype(np.float64)
         assert loss == pytest.approx(-np.log(p).mean(), rel=1e-5)
-    assert found.height == pytest.approx(max(0, found.losses.max() - max(found.losses[0], found.losses[-1])))
+    inside, ends = found.losses[1:-1].max(), found.losses[[0, -1]].max()
+    assert found.height == pytest.approx(max(0, inside - ends))
+
+
+def barrier_between(first: float, second: float) -> float:
+    """How high it is between two networks of one weight, whose loss is (w - 1)^2."""
+    one, other = (fl.Network([1, 1], parameters=[w, 0.0]) for w in (first, second))
+    return barrier(one, other, [[1.0]], [1.0], n_points=5).height
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (0.0, 2.0),  # a valley
+        (0.0, 9.0),  # the higher end is the top
+        (1.0, 3e30),  # an end beyond all numbers has nothing above it
+    ],
+)
+def test_a_way_that_never_rises_above_its_ends_has_no_barrier(first: float, second: float) -> None:
+    assert barrier_between(first, second) == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("broken", [np.inf, np.nan])
+def test_a_barrier_beyond_all_numbers_is_infinite(broken: float) -> None:
+    assert height_of(np.array([1.0, broken, 2.0])) == np.inf
+
+
+def test_grid_lines_have_the_margin_that_was_asked_for() -> None:
+    plane = Plane(np.zeros(2), np.array([1.0, 0]), np.array([0, 1.0]))
+    box = np.array([[0.0, 0], [4, 1]])
+    assert [axis.tolist() for axis in plane.around(box, 3, margin=0.25)] == [[-1, 2, 5], [-1, 0.5, 2]]
+    assert [axis.tolist() for axis in plane.around(box, 3, margin=0)] == [[0, 2, 4], [0, 0.5, 1]]
+    assert [axis.tolist() for axis in plane.around(box[:1], 3)] == [[-1, 0, 1], [-1, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +213,8 @@ def test_a_barrier_is_what_lies_above_both_ends() -> None:
         (lambda: Plane.through_path(np.full((4, 3), np.nan)), "of finite numbers"),
         (lambda: Plane.through([0.0, 0], [1.0, 1], [2.0, 2]), "lie on one line"),
         (lambda: Plane.through([0.0, 0], [0.0, 0], [2.0, 2]), "lie on one line"),
+        (lambda: Plane.through([0.0, 0], [np.nan, 0], [2.0, 2]), "must be of finite numbers"),
+        (lambda: barrier(*[fl.Network([1, 1])] * 2, [[1.0]], [0], n_points=1), "n_points is 1; it must be 2 or more"),
         (
             lambda: loss_surface(fl.Network([2, 1]), Plane.random(fl.Network([3, 1])), [0], [0], [[0.0, 1]], [0]),
             "points of 4 numbers; the network has 3",

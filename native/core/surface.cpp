@@ -9,7 +9,7 @@
 namespace fallline {
 namespace {
 
-constexpr int64_t block_rows = 128;  // rows that go forward together: three times their Z, and theirs, stay in cache
+constexpr int64_t block_rows = 128;  // rows at a time: few, so that the first Z of all three stay in cache
 constexpr int64_t chunk = 64;        // points at a time, so that few rows are work for several threads as well
 
 // What one thread needs: a network, a point's parameters, and of a block of rows the first layer's Z at the origin and

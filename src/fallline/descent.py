@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -434,8 +435,9 @@ class _Descent:
             plan=self.plan,
             data=self.data,
             validation=self.validation,
-            recorder=next((listener for listener in self.callbacks if isinstance(listener, Recorder)), None),
+            recorder=next((copy(one) for one in self.callbacks if isinstance(one, Recorder)), None),
             begun_at=begun_at,
+            stopped_because=self.stops_because if reason == "stopped" else "",
         )
 
     def _lowest(self, k: int) -> tuple[Array, int, float]:

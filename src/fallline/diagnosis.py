@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.engines import Data, Start, as_engine
-from fallline.losses import AbsoluteError, Loss, Quantile
+from fallline.losses import Loss, Quantile
 from fallline.network import views
 from fallline.run import Run
 from fallline.units import dead_units, saturated_units
@@ -122,17 +122,18 @@ class Course:
             Z = _before_the_output(answers, loss, output.name)
             return float(np.average(loss.value_and_gradient(Z, output.value(Z), Y, output)[0], weights=weight))
 
+        def of_constant(answer: Array) -> float:
+            return mean_loss(np.tile(answer, (len(Y), 1)))
+
         if isinstance(loss, Quantile):
-            Q = len(loss.quantiles)
-            return mean_loss(np.tile(np.quantile(Y, loss.quantiles, axis=0).T.ravel(), (len(Y), 1))), mean_loss(
-                np.repeat(Y, Q, axis=1)
-            )
-        middle = np.median(Y, axis=0) if isinstance(loss, AbsoluteError) else np.average(Y, axis=0, weights=weight)
-        return mean_loss(np.tile(middle, (len(Y), 1))), mean_loss(Y)
+            answers = np.stack([_quantile(Y, weight, p) for p in loss.quantiles], axis=1).ravel()
+            return of_constant(answers), mean_loss(np.repeat(Y, len(loss.quantiles), axis=1))
+        mean, median = np.average(Y, axis=0, weights=weight), _quantile(Y, weight, 0.5)
+        return min(of_constant(mean), of_constant(median)), mean_loss(Y)
 
     @property
     def guess(self) -> float:
-        """The loss of the best constant answer, on the rows trained on."""
+        """The loss of the best constant answer on the rows trained on; of Huber's and own losses mean or median."""
         return self._constants[0]
 
     @property
@@ -192,6 +193,14 @@ class Course:
 def _some_rows(data: Data, most: int, seed: int) -> Data:
     n = len(data.X)
     return data if n <= most else data.rows(np.sort(np.random.default_rng(seed).choice(n, most, replace=False)))
+
+
+def _quantile(Y: Array, weight: Array, p: float) -> Array:
+    """The least target that a share p of the weights reaches, shape (n_targets,); NumPy 1 has none with weights."""
+    order = np.argsort(Y, axis=0)
+    reached = np.cumsum(weight[order], axis=0)
+    at = (reached < p * reached[-1]).sum(axis=0)
+    return np.asarray(np.take_along_axis(Y, np.take_along_axis(order, at[None], axis=0), axis=0)[0])
 
 
 def _before_the_output(answers: Array, loss: Loss, output: str) -> Array:

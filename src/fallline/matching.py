@@ -25,7 +25,7 @@ def match_neurons(network: Network, to: Network) -> Network:
 
     How alike two neurons are is the scalar product of their weights: those of the neurons before, the bias, and those
     to the neurons after. Each layer's order is the best there is (a linear assignment) while those of the other layers
-    stand, round after round until nothing changes.
+    stand, round after round until nothing changes, or 20 times.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def match_neurons(network: Network, to: Network) -> Network:
     Raises
     ------
     ParameterError
-        The networks differ in their layers.
+        The networks differ in their layers, or hold numbers that are not finite.
 
     References
     ----------
@@ -56,6 +56,9 @@ def match_neurons(network: Network, to: Network) -> Network:
     """
     if network.shape != to.shape:
         raise ParameterError(f"the networks differ in their layers: {network!r} and {to!r}")
+    for each in (network, to):
+        if not np.isfinite(each.parameters).all():
+            raise ParameterError(f"{each!r} has parameters that are not finite; only sound networks can be matched")
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
     matched = network.copy()

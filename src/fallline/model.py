@@ -258,7 +258,7 @@ class Model:
         Raises
         ------
         DataError
-            As in `predict`.
+            As in `predict`; or there are no rows.
         ParameterError
             There is no such row, network or neuron.
 
@@ -275,6 +275,8 @@ class Model:
         """
         X = self._as_table(X)
         n = X.n_rows if isinstance(X, Table) else len(np.atleast_2d(X))
+        if not n:
+            raise DataError("there are no rows to explain; give at least one")
         if not 0 <= row < n:
             raise ParameterError(f"row is {row}; it must be from 0 to {n - 1}")
         table, number = None, row + 1
@@ -329,8 +331,7 @@ class Model:
         step = max(1, BLOCK_NUMBERS // max(self.network.layer_sizes))
         for first in range(0, len(A), step):
             block = slice(first, first + step)
-            encoded = self.encoder.encode_inputs(rows[block]).astype(self.network.dtype, copy=False)
-            A[block] = self._mean_output(encoded)
+            A[block] = self._mean_output(self._encoded(rows[block]))
         finite = np.isfinite(A).all(axis=1)
         if not finite.all():
             row, name = int(np.argmin(finite)) + 1, ""
@@ -356,7 +357,11 @@ class Model:
         DataError
             As in `predict`.
         """
-        return self.encoder.encode_inputs(self._rows(X)).astype(self.network.dtype, copy=False)
+        return self._encoded(self._rows(X))
+
+    def _encoded(self, rows: Array) -> Array:
+        """Checked rows as the networks take them."""
+        return self.encoder.encode_inputs(rows).astype(self.network.dtype, copy=False)
 
     def _mean_output(self, encoded: Array) -> Array:
         """Of encoded rows, shape (n, n_out)."""

@@ -50,9 +50,12 @@ class Run:
     validation : list of Data or None
         For each start the rows that it was measured on.
     recorder : Recorder or None
-        The first recorder among the callbacks, with the path that was taken.
+        A copy of the first recorder among the callbacks, with the path that was taken: another descent that the
+        recorder listens to leaves it as it is.
     begun_at : array of shape (K, P)
         The parameters that each start began at.
+    stopped_because : str
+        What the listener that stopped the descent says of it (`Listener.stops_because`); empty where none did.
     """
 
     networks: list[Network]
@@ -68,6 +71,7 @@ class Run:
     validation: list[Data] | None
     recorder: Recorder | None
     begun_at: Array
+    stopped_because: str
 
     @property
     def network(self) -> Network:

@@ -23,7 +23,8 @@ def sharpened(A: Array, sharpness: float, each: bool = False) -> Array:
     if sharpness == 1:
         return A
     if each:
-        return sharpened(np.stack([A, 1 - A], axis=-1).reshape(-1, 2), sharpness)[:, 0].reshape(A.shape)
+        against = np.maximum(1 - A, 0)  # an average of ones may round to a little more
+        return sharpened(np.stack([A, against], axis=-1).reshape(-1, 2), sharpness)[:, 0].reshape(A.shape)
     with np.errstate(divide="ignore"):
         logits = sharpness * np.log(A)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -64,7 +64,7 @@ class Plane:
         Raises
         ------
         ParameterError
-            The path ends where it began.
+            The path ends where it began, has fewer than two points, or holds numbers that are not finite.
         """
         points = np.asarray(path, dtype=np.float64)
         if points.ndim != 2 or len(points) < 2 or not np.isfinite(points).all():
@@ -100,11 +100,13 @@ class Plane:
         Raises
         ------
         ParameterError
-            The points lie on one line.
+            The points lie on one line, or hold numbers that are not finite.
         """
         origin, along, other = (np.asarray(point, dtype=np.float64) for point in (first, second, third))
         u, v = along - origin, other - origin
         length, reach = float(np.linalg.norm(u)), float(np.linalg.norm(v))
+        if not np.isfinite(length + reach):
+            raise ParameterError("the three points must be of finite numbers")
         u = u / (length or 1.0)
         v = v - (v @ u) * u
         across = float(np.linalg.norm(v))
@@ -174,7 +176,7 @@ class Plane:
         n : int, default 51
             Lines each way.
         margin : float, default 0.25
-            What is added on every side, over the longer side of the box around the points.
+            What is added on every side, over the longer side of the box around the points; 1 around a single point.
 
         Returns
         -------
@@ -182,7 +184,8 @@ class Plane:
         """
         coordinates = self.coordinates(points)
         low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-        more = margin * float((high - low).max()) or 1.0
+        side = float((high - low).max())
+        more = margin * side if side else 1.0
         a, b = (np.linspace(low[i] - more, high[i] + more, n) for i in range(2))
         return a, b
 
@@ -270,7 +273,8 @@ class Barrier:
         Share of the way, from 0 to 1.
     losses : array of shape (n,)
     height : float
-        Of the highest point over the higher end; 0 where the way leads down.
+        Of the highest point over the higher end; 0 where none is higher, infinite where a loss between finite ends is
+        not finite.
     """
 
     t: Array
@@ -290,6 +294,9 @@ def barrier(
 ) -> Barrier:
     """Measure the loss along the straight line from one network to another.
 
+    Its height counts from the higher end, so that a way which leads downhill has none; Entezari et al. count from the
+    line between the losses of both ends.
+
     Parameters
     ----------
     first, second : Network
@@ -298,6 +305,7 @@ def barrier(
     y : array of shape (n,) or (n, n_targets)
     loss : Loss or str, default "auto"
     n_points : int, default 21
+        2 or more; the ends are among them.
     engine : {"native", "reference"} or Engine, default "native"
     threads : int, "auto" or None, default None
 
@@ -308,7 +316,7 @@ def barrier(
     Raises
     ------
     DataError, ParameterError
-        As from `loss_surface`; or the networks differ in their layers.
+        As from `loss_surface`; or the networks differ in their layers, or there are fewer than 2 points.
 
     References
     ----------
@@ -322,8 +330,17 @@ def barrier(
     """
     if first.shape != second.shape:
         raise ParameterError(f"the networks differ in their layers: {first!r} and {second!r}")
+    if n_points < 2:
+        raise ParameterError(f"n_points is {n_points}; it must be 2 or more, for both ends")
     t = np.linspace(0, 1, n_points)
     way = second.parameters.astype(np.float64) - first.parameters
     plane = Plane(first.parameters.astype(np.float64), way, np.zeros_like(way))
     losses = loss_surface(first, plane, t, [0.0], X, y, loss, engine=engine, threads=threads)[:, 0]
-    return Barrier(t, losses, max(0.0, float(losses.max() - max(losses[0], losses[-1]))))
+    return Barrier(t, losses, height_of(losses))
+
+
+def height_of(losses: Array) -> float:
+    """How far losses along a way rise over the higher of its ends, as in `Barrier`."""
+    heights = np.where(np.isnan(losses), np.inf, losses)
+    top, end = float(heights.max()), float(max(heights[0], heights[-1]))
+    return top - end if top > end else 0.0

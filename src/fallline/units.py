@@ -65,8 +65,8 @@ def saturated_units(network: Network, X: npt.ArrayLike) -> list[Array]:
 
     Parameters
     ----------
-    network : Network
-    X : array of shape (n, n_in)
+    network, X
+        As in `dead_units`.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def saturated_units(network: Network, X: npt.ArrayLike) -> list[Array]:
     Raises
     ------
     DataError
-        There are no rows, or they do not fit the network.
+        As from `dead_units`.
 
     References
     ----------

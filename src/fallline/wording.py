@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 SCORE_NAMES = {
@@ -28,6 +29,17 @@ def listed_briefly(names: Iterable[object], most: int = 5) -> str:
     words = [str(name) for name in names]
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def printable(words: str) -> str:
+    r"""Give words that stay on their line and leave the terminal as it is: control characters as escapes.
+
+    Examples
+    --------
+    >>> print(printable("width,\nin cm"))
+    width,\nin cm
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: repr(match[0])[1:-1], words)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -80,3 +80,14 @@ def test_standard_input(run, iris_model, monkeypatch):
 )
 def test_one_line_for_what_is_wrong(refused, iris_model, arguments, says):
     assert says in refused("explain", iris_model, *arguments.split())
+
+
+def test_data_without_a_name(refused, iris_model):
+    assert refused("explain", iris_model, "") == "DATA is empty; name a file or a bundled set"
+
+
+def test_a_file_of_one_row_is_not_called_rows(refused, iris_model, tmp_path):
+    names = ",".join(load_bundled("iris").columns)
+    (tmp_path / "one.csv").write_text(f"{names}\n5.1,3.5,1.4,0.2\n")
+    says = "one.csv: there is no row 2; it has 1 row, counted from 1"
+    assert refused("explain", iris_model, "one.csv", "--row", 2) == says

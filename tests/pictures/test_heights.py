@@ -55,3 +55,12 @@ def test_the_box_has_one_shape_and_the_points_well_inside(points):
     assert (a[-1] - a[0]) / (b[-1] - b[0]) == pytest.approx(BOX)
     assert (points.min(axis=0) > [a[0], b[0]]).all()
     assert (points.max(axis=0) < [a[-1], b[-1]]).all()
+
+
+def test_a_mark_has_the_colour_of_its_height():
+    heights = Heights.of(np.linspace(0, 5, 25).reshape(5, 5))
+    ax = plt.subplots()[1]
+    mark = heights.mark(ax, 1.0, 2.0, 3.5)
+    np.testing.assert_allclose(mark.to_rgba([3.5]), [heights.colors(float(heights.norm(3.5)))])
+    assert [drawn.get_offsets().tolist() for drawn in ax.collections] == [[[1.0, 2.0]]] * 2
+    assert ax.collections[0].get_sizes() > mark.get_sizes(), "the rim is behind it"

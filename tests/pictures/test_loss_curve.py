@@ -62,5 +62,8 @@ def test_estimators():
 def test_a_history_alone_and_an_empty_one():
     run = run_of(epochs=3)
     assert LossCurveDisplay.from_history(run.history).kept_ is None
+    told = LossCurveDisplay.from_history(run.history, kept_epochs=run.kept_epochs, why=run.message)
+    assert told.caption == LossCurveDisplay.from_run(run).caption
+    assert told.kept_.get_xdata().tolist() == list(run.kept_epochs)
     with pytest.raises(ParameterError, match="no epochs"):
         LossCurveDisplay.from_history(fl.History())

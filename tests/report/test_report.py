@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,24 @@ def figures(page: Page) -> list[Figure]:
     return [block for section in page.sections for block in section.blocks if isinstance(block, Figure)]
 
 
+def check_figures(html: str) -> None:
+    """Every picture has words for whoever does not see it, a caption, and a table that agrees with its header."""
+    found = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
+    assert len(found) == html.count("<img ") > 0
+    for drawn in found:
+        assert re.search(r'<img src="data:image/[^"]+" alt="[^"]{10,}">', drawn)
+        assert re.search(r"<figcaption>[^<]{10,}</figcaption>", drawn)
+        details = re.search(r"<details><summary>The numbers of this picture</summary>(.*)</details>", drawn, re.DOTALL)
+        assert details, drawn[-300:]
+        head, *rows = re.findall(r"<tr>.*?</tr>", details[1])
+        width = head.count("</th>")
+        assert width > 1
+        assert rows
+        for row in rows:
+            assert row.count("</th>") + row.count("</td>") == width
+            assert not re.search(r">(nan|-?inf)<", row)
+
+
 def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
     page = sold[2]
     assert [section.name for section in page.sections if section.blocks] == [
@@ -65,6 +84,7 @@ def test_its_sections(sold: tuple[Fit, Table, Page]) -> None:
     for drawn in figures(page):
         assert re.search(r"[\w)]\.?$", drawn.alt)
         assert len(drawn.image) > 1000
+    check_figures(page.html())
 
 
 def test_scores_are_those_of_the_fit(sold: tuple[Fit, Table, Page]) -> None:
@@ -127,6 +147,8 @@ def test_bundled_sets(name: str, tmp_path: Path) -> None:
     write(report_of_model(model), tmp_path / "bare.html")
     sizes = [(tmp_path / f"{what}.html").stat().st_size for what in ("fit", "model", "bare")]
     assert sizes[0] < 2_000_000
+    for what in ("fit", "model", "bare"):
+        check_figures((tmp_path / f"{what}.html").read_text(encoding="utf-8"))
     assert sizes[0] > sizes[1] > sizes[2] > 10_000
     page = report_of_model(model, table)
     rows = {row[0]: row for row in grids(page)["Scores"].rows}
@@ -141,6 +163,7 @@ def test_a_run() -> None:
     page = report_of_run(run)
     assert page.title == "A descent of 3-8-1"
     assert len(figures(page)) == 8
+    check_figures(page.html())
     assert page.html() == report_of_run(run).html()
     bare = fl.descend(fl.Network([3, 8, 1], "tanh"), X, np.sin(X[:, 0]), epochs=6)
     assert len(figures(report_of_run(bare))) == 4
@@ -202,3 +225,35 @@ def test_a_run_writes_its_report(tmp_path: Path) -> None:
     run = fl.descend(fl.Network([3, 4, 1]), X, X[:, 0], epochs=5)
     run.report(tmp_path / "run.html")
     assert (tmp_path / "run.html").read_text(encoding="utf-8") == report_of_run(run).html()
+
+
+def test_rows_with_a_label_that_the_model_does_not_know_are_not_measured(sold: tuple[Fit, Table, Page]) -> None:
+    model, table = sold[0].model, mixed()
+    assert table.y is not None
+    y = table.y.astype("<U5")
+    y[::3] = "maybe"
+    page = report_of_model(model, replace(table, y=y))
+    known = model.evaluate(table.rows(np.flatnonzero(y != "maybe")))
+    assert grids(page)["Scores"].rows[0][1] == score("accuracy", known["accuracy"])
+    result = next(section for section in page.sections if section.name == "result").blocks[0]
+    assert isinstance(result, Text)
+    assert "the 160 rows of mixed.csv (80 more have a label that the model does not know);" in result.words
+    rows = next(section for section in page.sections if section.name == "rows").blocks
+    told = [int(match[1]) - 1 for block in rows if (match := re.search(r", row (\d+):", getattr(block, "words", "")))]
+    assert told
+    assert set(y[told]) <= {"yes", "no"}
+
+
+def test_a_table_with_no_label_that_the_model_knows_is_refused(sold: tuple[Fit, Table, Page]) -> None:
+    table = replace(mixed(), y=np.array([f"town {i}" for i in range(240)]))
+    says = r"mixed.csv: the model knows no label in 'sold': .* 'town 4' and 235 more \(it knows 'no', 'yes'\)"
+    with pytest.raises(fl.errors.DataError, match=says):
+        report_of_model(sold[0].model, table)
+
+
+def test_words_where_numbers_were_learned_are_refused() -> None:
+    diabetes = load_bundled("diabetes")
+    model = fit(diabetes, {"hidden": (), "epochs": 1, "starts": 1}).model
+    words = replace(diabetes, y=np.full(diabetes.n_rows, "many"))
+    with pytest.raises(fl.errors.DataError, match="row 1: regression needs numbers, not 'many'"):
+        report_of_model(model, words)

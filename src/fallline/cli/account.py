@@ -71,14 +71,15 @@ def account(fitted: Fit, summary: dict[str, Any], findings: list[Finding]) -> st
         rows += _beside(fitted)
     rows += [["noticed", str(finding)] for finding in findings[:MOST_FINDINGS]]
     rows.append(["model", summary["model"] or "not written"])
+    if summary["report"]:
+        rows.append(["report", summary["report"]])
     return aligned(rows)
 
 
 def _end(fitted: Fit) -> str:
     """Say what ended the training."""
-    if fitted.run.stop_reason == "stopped":
-        return fitted.run.message.partition(": ")[2]
-    return {"finished": "all were done", "interrupted": "interrupted"}.get(fitted.run.stop_reason, "diverged")
+    run, ends = fitted.run, {"finished": "all were done", "interrupted": "interrupted"}
+    return run.stopped_because or ends.get(run.stop_reason, "diverged")
 
 
 def _each(fitted: Fit) -> list[list[str]]:

@@ -57,22 +57,17 @@ def _measure(trained: Model, data: str) -> tuple[str, Evaluation, dict[str, Any]
     from fallline.cli.progress import RowsBar
     from fallline.errors import DataError
     from fallline.evaluation import evaluate_classes, evaluate_numbers
-    from fallline.table import Kind, read_blocks
-    from fallline.table.names import listed
+    from fallline.table import read_blocks
+    from fallline.table.targets import no_known_label
 
     encoder, target = trained.encoder, trained.encoder.target.name
     if encoder.target.n_targets > 1:
         raise DataError(f"the model has {encoder.target.n_targets} targets; a file's table has one, so use Python")
-    kinds: dict[str, Kind] = dict(encoder.kinds)
-    if encoder.classes is None:
-        kinds[target] = "number"
-    elif encoder.classes.dtype.kind == "U":  # text that looks like a number is a label all the same
-        kinds[target] = "category"
     name, outputs, targets = data, [], []
     n_blank, n_unknown = 0, 0
     unknown: dict[str, None] = {}  # in the order of their appearance
     with RowsBar("measured") as bar:
-        for block in read_blocks(data, kinds, target):
+        for block in read_blocks(data, encoder.kinds_to_measure, target):
             table, name = block.table, block.table.name
             if table.y is None:
                 raise DataError(f"{name}: there is no target {target!r} to compare with")
@@ -89,8 +84,7 @@ def _measure(trained: Model, data: str) -> tuple[str, Evaluation, dict[str, Any]
     if not len(y) and not unknown:
         raise DataError(f"{name}: the target {target!r} is missing in all {n_blank:,} rows")
     if not len(y):
-        known = listed(map(str, trained.classes)) if trained.classes is not None else ""
-        raise DataError(f"{name}: the model knows no label in {target!r}: {listed(unknown)} (it knows {known})")
+        raise no_known_label(encoder.target, name, unknown)
     evaluation = evaluate_numbers(encoder.target.decode(A), y) if encoder.classes is None else evaluate_classes(A, y)
     return name, evaluation, {"without_target": n_blank, "unknown_label": n_unknown, "unknown_labels": list(unknown)}
 

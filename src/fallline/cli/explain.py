@@ -71,4 +71,4 @@ def _explain(trained: Model, data: str, row: int, network: int, neuron: tuple[in
         name, n_rows = table.name, table.first_row + table.n_rows
         if row <= n_rows:
             return trained.explain(table, row - 1 - table.first_row, network, neuron)
-    raise DataError(f"{name}: there is no row {row}; it has {n_rows:,} rows, counted from 1")
+    raise DataError(f"{name}: there is no row {row}; it has {n_rows:,} row{'s' * (n_rows != 1)}, counted from 1")

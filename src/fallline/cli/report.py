@@ -36,6 +36,6 @@ def report(
     table = None
     if data is not None:
         encoder = trained.encoder
-        table = read(data, encoder.target.name, columns=encoder.columns, kinds=encoder.kinds)
+        table = read(data, encoder.target.name, columns=encoder.columns, kinds=encoder.kinds_to_measure)
     write(report_of_model(trained, table), out)
     print(f"report  {out}")

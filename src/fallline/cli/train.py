@@ -100,8 +100,6 @@ def train(
     and the exit status is 130. If the loss of every start became infinite the last good model is written and the exit
     status is 1.
     """
-    if not data:
-        raise ParameterError("DATA is empty; name a file or a bundled set")
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
     kinds = kinds_of(column or ())
     validation_file = None if validation == "auto" or _is_number(validation) else validation
@@ -147,6 +145,7 @@ def train(
 
         write(report_of_fit(fitted, table, findings), report)
     summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
+    summary["report"] = None if report is None else str(report)
     if as_json:
         from fallline.files.model_file import to_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fallline.wording import listed_briefly, number
+from fallline.wording import listed_briefly, number, printable
 
 if TYPE_CHECKING:
     from fallline.explanation.explanation import Explanation
@@ -35,7 +35,7 @@ def text(e: Explanation) -> str:
 
 def _headline(e: Explanation) -> str:
     said = ", ".join(_said(e))
-    return f"Row {e.row} of {e.data}, counted from 1: the model says {said}."
+    return printable(f"Row {e.row} of {e.data}, counted from 1: the model says {said}.")
 
 
 def _said(e: Explanation) -> list[str]:
@@ -65,7 +65,7 @@ def _what_goes_in(e: Explanation) -> str:
         lines.append("Bounded: z becomes z / sqrt(1 + (z/3)^2), which is like z in the middle and never beyond 3.")
     unused = [column.name for column in e.columns if column.role == "unused"]
     if unused:
-        lines.append(f"Not used: {listed_briefly(unused)}.")
+        lines.append(printable(f"Not used: {listed_briefly(unused)}."))
     return "\n".join(lines)
 
 
@@ -200,7 +200,7 @@ def _contributions(e: Explanation) -> str:
     typical = "a blank picture" if picture is not None else "a typical row"
     lines = [
         _title("Which inputs moved the answer"),
-        f"From {typical} to this one, the {c.of} goes {_way(c.baseline, c.answer)}.",
+        printable(f"From {typical} to this one, the {c.of} goes {_way(c.baseline, c.answer)}."),
     ]
     columns = {column.name: column for column in e.columns}
     order = sorted(c.columns, key=lambda name: -abs(c.columns[name]))
@@ -245,6 +245,7 @@ def _map(grid: Sequence[float], height: int, width: int) -> list[str]:
 
 
 def _title(words: str) -> str:
+    words = printable(words)
     return f"{words}\n{'-' * len(words)}"
 
 
@@ -255,7 +256,7 @@ def _7(value: float) -> str:
 
 def _table(header: list[str] | None, rows: list[list[str]], align: str) -> str:
     """Columns two spaces apart, each to the left or to the right."""
-    lines = [*([header] if header else []), *rows]
+    lines = [list(map(printable, row)) for row in [*([header] if header else []), *rows]]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, align, widths, strict=True)).rstrip()

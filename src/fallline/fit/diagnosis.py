@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.diagnosis import Finding
+from fallline.fit.budget import Deadline
 from fallline.fit.training import Fit
 from fallline.table import Table
 
@@ -138,7 +139,7 @@ def _linear(fit: Fit, table: Table) -> Finding | None:
 
 def _time(fit: Fit, table: Table) -> Finding | None:
     budget = fit.model.training["settings"]["time_budget"]
-    if budget is None or fit.run.stop_reason != "stopped":
+    if fit.run.stopped_because != Deadline.stops_because:
         return None
     return Finding(
         "too_little_time",

@@ -171,14 +171,14 @@ class PartialDependenceDisplay:
         """What the picture shows, in a sentence or two."""
         ways = []
         for name, mean in zip(self.names, self.mean.T, strict=True):
-            ends = " to ".join(f"{number(mean[i])} at {self._at(i)}" for i in (mean.argmin(), mean.argmax()))
+            ends = " to ".join(f"{number(mean[i])} at {self.value_text(i)}" for i in (mean.argmin(), mean.argmax()))
             ways.append(f"{'' if name == self.target else f'{name} '}from {ends}")
         return (
             f"What the model says of {self.target} on average, if all rows had the same value of {self.column}: "
             f"{listed_briefly(ways)}."
         )
 
-    def _at(self, i: int) -> str:
+    def value_text(self, i: int) -> str:
         """A value as its user writes it."""
         return str(self.values[i]) if self.kind == "category" else as_text(self.kind, float(self.values[i]))
 

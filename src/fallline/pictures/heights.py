@@ -148,6 +148,17 @@ class Heights:
         ax.spines[:].set_color("#999999")
         return bands
 
+    def mark(self, ax: Axes, x: float, y: float, height: float) -> Any:
+        """Draw a point that has a name: larger than others, in the colour of its height, with a dark rim.
+
+        Returns
+        -------
+        matplotlib's PathCollection
+        """
+        ax.scatter(x, y, c=INK, s=190, zorder=5)
+        look: Any = {"norm": self.norm, "cmap": self.colors, "edgecolors": "white", "linewidths": 2}
+        return ax.scatter([x], [y], c=[height], s=120, zorder=6, **look)
+
     def bar(self, ax: Axes, label: str) -> Axes:
         """Draw the scale beside axes, as high as they are."""
         from matplotlib.cm import ScalarMappable
@@ -179,4 +190,5 @@ def box_around(points: Array, n: int, room: float = 0.22) -> tuple[Array, Array]
     wide, tall = high - low + 2 * (room * float((high - low).max()) or 1.0)
     half = max(wide, BOX * tall) / 2, max(tall, wide / BOX) / 2
     middle = (low + high) / 2
-    return tuple(np.linspace(middle[i] - half[i], middle[i] + half[i], n) for i in range(2))  # type: ignore[return-value]
+    a, b = (np.linspace(middle[i] - half[i], middle[i] + half[i], n) for i in range(2))
+    return a, b

@@ -160,7 +160,7 @@ class ImportanceDisplay:
             return cls.from_model(subject.model, subject.table, **options)
         from sklearn.inspection import permutation_importance  # type: ignore[import-untyped]
 
-        n = len(y)  # type: ignore[arg-type]
+        n = np.shape(y)[0]
         share = 1.0 if n <= rows else rows
         found = permutation_importance(
             estimator, X, y, scoring=scoring, n_repeats=n_repeats, max_samples=share, random_state=seed

@@ -40,11 +40,17 @@ class Spread:
     edges : array of shape (BINS + 1,)
     zeros : float
         Share of the numbers that are exactly 0, which are not counted.
+    mean, deviation, low, high : float
+        Of all numbers; the deviation is the standard deviation.
     """
 
     counts: Array
     edges: Array
     zeros: float
+    mean: float
+    deviation: float
+    low: float
+    high: float
 
     @property
     def median(self) -> float:
@@ -56,9 +62,18 @@ class Spread:
 
     @classmethod
     def of(cls, values: Array, edges: Array) -> Spread:
-        """Of numbers of any shape."""
-        others = values[values != 0]
-        return cls(np.histogram(others, edges)[0], edges, 1 - others.size / values.size)
+        """Of numbers of any shape; what is beyond the edges counts in the last bin on its side."""
+        others = np.clip(values[values != 0], edges[0], edges[-1])
+        all_of_them = values.astype(np.float64)
+        return cls(
+            counts=np.histogram(others, edges)[0],
+            edges=edges,
+            zeros=1 - others.size / values.size,
+            mean=float(all_of_them.mean()),
+            deviation=float(all_of_them.std()),
+            low=float(values.min()),
+            high=float(values.max()),
+        )
 
 
 @final
@@ -184,8 +199,6 @@ class LayersDisplay:
         largest = max(float(part.max()) for part in dW) or 1.0
         top = np.ceil(np.log10(largest))
         decades = np.logspace(top - DECADES, top, BINS + 1)
-        # What is smaller still counts as the smallest that is shown.
-        gradients = [np.where((part > 0) & (part < decades[0]), decades[0], part) for part in dW]
         A = network.forward(X).A
         hidden = zip(dead_units(network, X), saturated_units(network, X), strict=True)
         shares = [(float(dead.mean()), float(saturated.mean())) for dead, saturated in hidden]
@@ -193,7 +206,7 @@ class LayersDisplay:
             titles=[f"layer {l}: {layer.n_out:,} {layer.activation.name}" for l, layer in enumerate(network.layers)],
             weights=[Spread.of(W, _even(W)) for W in network.W],
             values=[Spread.of(values, _even(values)) for values in A],
-            gradients=[Spread.of(part, decades) for part in gradients],
+            gradients=[Spread.of(part, decades) for part in dW],
             dead=[dead for dead, _ in shares],
             saturated=[saturated for _, saturated in shares],
             sizes=[layer.n_out for layer in network.layers],

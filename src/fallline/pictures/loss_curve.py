@@ -96,15 +96,21 @@ class LossCurveDisplay:
         ParameterError
             It has no epochs.
         """
-        return cls._of(run.history, run.kept_epochs, run.message).plot(ax)
+        return cls.from_history(run.history, kept_epochs=run.kept_epochs, why=run.message, ax=ax)
 
     @classmethod
-    def from_history(cls, history: History, *, ax: Axes | None = None) -> LossCurveDisplay:
-        """Draw a history; it knows nothing of what was kept, and why the descent ended.
+    def from_history(
+        cls, history: History, *, kept_epochs: Sequence[int] = (), why: str = "", ax: Axes | None = None
+    ) -> LossCurveDisplay:
+        """Draw a history; what was kept, and why the descent ended, it does not know itself.
 
         Parameters
         ----------
         history : History
+        kept_epochs : sequence of int, default ()
+            Of each start the epoch whose parameters were kept, counted from 1.
+        why : str, default ""
+            Why the descent ended.
         ax : matplotlib Axes, optional
             Of a new figure by default.
 
@@ -117,7 +123,13 @@ class LossCurveDisplay:
         ParameterError
             It has no epochs.
         """
-        return cls._of(history, (), "").plot(ax)
+        loss = history["loss"]
+        if not len(loss):
+            raise ParameterError("the history has no epochs")
+        validated = "validation_loss" in next(iter(history))
+        validation_loss = history["validation_loss"].astype(np.float64) if validated else None
+        made = cls(loss=loss.astype(np.float64), validation_loss=validation_loss, kept_epochs=kept_epochs, why=why)
+        return made.plot(ax)
 
     @classmethod
     def from_model(cls, model: Model, *, ax: Axes | None = None) -> LossCurveDisplay:
@@ -141,11 +153,10 @@ class LossCurveDisplay:
         training = model.training
         if not training.get("history"):
             raise ParameterError("the model has no history of its training")
-        history = History(training["history"])
-        starts = history["loss"].shape[1]
-        kept = training.get("kept_epochs", [])
+        history, kept = History(training["history"]), training.get("kept_epochs", ())
+        kept = kept if len(kept) == history["loss"].shape[1] else ()
         why = REASONS.get(training.get("stop_reason", ""), "")
-        return cls._of(history, kept if len(kept) == starts else (), why).plot(ax)
+        return cls.from_history(history, kept_epochs=kept, why=why, ax=ax)
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> LossCurveDisplay:
@@ -171,15 +182,6 @@ class LossCurveDisplay:
         if not hasattr(estimator, "loss_curve_"):
             raise ParameterError(f"{type(estimator).__name__} has no history of its training; fit it first")
         return cls(loss=np.array(estimator.loss_curve_)[:, None]).plot(ax)
-
-    @classmethod
-    def _of(cls, history: History, kept_epochs: Sequence[int], why: str) -> LossCurveDisplay:
-        loss = history["loss"]
-        if not len(loss):
-            raise ParameterError("the history has no epochs")
-        validated = "validation_loss" in next(iter(history))
-        validation_loss = history["validation_loss"].astype(np.float64) if validated else None
-        return cls(loss=loss.astype(np.float64), validation_loss=validation_loss, kept_epochs=kept_epochs, why=why)
 
     @property
     def caption(self) -> str:
@@ -225,7 +227,7 @@ class LossCurveDisplay:
         if len(values) and values.min() > 0 and values.max() > WIDE * values.min():
             log_scale(ax, values.min(), values.max())
         ax.set(xlabel="epoch", ylabel="loss", xlim=(0.5 if len(self.loss) < 20 else 0, 1.02 * len(self.loss) + 0.5))
-        ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        ax.locator_params(axis="x", integer=True)
         ax.legend(frameon=False)
         quiet(ax)
         n_starts = self.loss.shape[1]

@@ -194,23 +194,12 @@ class MinimaDisplay:
             ax.plot(*corners[[i, j]].T, color="white", linewidth=1.6, path_effects=halo(2.6, "#33333366"), zorder=3)
             text = ax.annotate(
                 number(height, 2), corners[[i, j]].mean(axis=0), ha="center", va="center", color=INK, weight="bold",
-                path_effects=halo(4), zorder=6,
+                path_effects=halo(4), zorder=7,
             )  # fmt: skip
             self.texts_.append(text)
         middle = corners.mean(axis=0)
         for k, (corner, loss) in enumerate(zip(corners, self.losses, strict=True)):
-            ax.scatter(corner[0], corner[1], c=INK, s=170, zorder=4)
-            ax.scatter(
-                corner[0],
-                corner[1],
-                c=[loss],
-                norm=heights.norm,
-                cmap=heights.colors,
-                s=105,
-                edgecolors="white",
-                linewidths=2,
-                zorder=5,
-            )
+            heights.mark(ax, corner[0], corner[1], loss)
             away = 1 if corner[1] > middle[1] else -1
             ax.annotate(
                 f"start {self.starts[k]}: {number(loss)}", corner, (0, 13 * away), textcoords="offset points",

@@ -260,8 +260,7 @@ class NeuronDisplay:
             There is no such row, network or neuron; X does not fit the model.
         """
         encoded = names.encoded_row(model, X, row)
-        labelled = isinstance(X, Table) and X.y is not None
-        y = model.encoder.target.encode(X.y[[row]]) if labelled else None  # type: ignore[union-attr,index]
+        y = model.encoder.target.encode(X.y[[row]]) if isinstance(X, Table) and X.y is not None else None
         return cls.from_network(
             names.network_of(model, start),
             encoded,

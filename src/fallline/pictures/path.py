@@ -209,11 +209,12 @@ class DescentPathDisplay:
         heights.bar(ax, self.loss_name)
         (self.path_,) = ax.plot(x, y, color="white", linewidth=2, zorder=3, path_effects=halo(3.2, "#33333388"))
         shown = _apart(self.coordinates, 0.018 * float(self.a[-1] - self.a[0]))
-        colors: dict[str, Any] = {"norm": heights.norm, "cmap": heights.colors, "edgecolors": "white"}
-        self.points_ = ax.scatter(x[shown], y[shown], c=self.losses[shown], s=34, linewidths=1, zorder=4, **colors)
+        self.points_ = ax.scatter(
+            x[shown], y[shown], c=self.losses[shown], s=34, linewidths=1, zorder=4, norm=heights.norm,
+            cmap=heights.colors, edgecolors="white",
+        )  # fmt: skip
         for point, (name, (right, up)) in self._named().items():
-            ax.scatter(x[point], y[point], c=INK, s=190, zorder=5)
-            ax.scatter(x[point], y[point], c=[self.losses[point]], s=120, linewidths=2, zorder=6, **colors)
+            heights.mark(ax, x[point], y[point], self.losses[point])
             ax.annotate(
                 f"{name} {number(self.losses[point])}", (x[point], y[point]), (16 * right, 16 * up),
                 textcoords="offset points", ha=("right", "center", "left")[1 + round(right)],

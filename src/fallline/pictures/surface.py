@@ -180,18 +180,7 @@ class LossSurfaceDisplay:
         heights = Heights.of(self.surface)
         self.surface_ = heights.draw(ax, self.a, self.b, self.surface)
         heights.bar(ax, self.loss_name)
-        ax.scatter(0, 0, c=INK, s=190, zorder=5)
-        self.point_ = ax.scatter(
-            [0],
-            [0],
-            c=[self.loss],
-            norm=heights.norm,
-            cmap=heights.colors,
-            s=120,
-            edgecolors="white",
-            linewidths=2,
-            zorder=6,
-        )
+        self.point_ = heights.mark(ax, 0, 0, self.loss)
         ax.annotate(
             f"the network {number(self.loss)}", (0, 0), (0, 16), textcoords="offset points", ha="center",
             color=INK, weight="bold", path_effects=halo(3), zorder=7,

@@ -18,13 +18,15 @@ from fallline.listeners import History
 from fallline.model import Model
 from fallline.pictures.network import NetworkDisplay
 from fallline.report.data import data_section, digest
+from fallline.report.figures import displayed
 from fallline.report.page import Block, Code, Grid, Note, Page, Section, Text
 from fallline.report.result import evaluated, result_section
 from fallline.report.rows import rows_section
-from fallline.report.training import descent_section, displayed, loss_curve_of, network_section, starts_section
+from fallline.report.training import descent_section, loss_curve_of, network_section, starts_section
 from fallline.run import Run
 from fallline.table import Table
 from fallline.table.table import Indices
+from fallline.table.targets import no_known_label
 from fallline.wording import SCORE_NAMES, number, score
 
 FIRST_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "r2")}
@@ -69,12 +71,18 @@ def report_of_model(model: Model, table: Table | None = None) -> Page:
     ----------
     model : Model
     table : Table, optional
-        With targets, to measure on.
+        With targets, to measure on. Rows with a label that the model does not know are left out there.
 
     Returns
     -------
     Page
+
+    Raises
+    ------
+    DataError
+        The model knows none of the labels, or a target is no number where numbers are learned.
     """
+    known = None if table is None else _known(model, table)
     findings = [Finding(**found) for found in model.training.get("findings", ())]
     sections = [_findings(findings)]
     sections += [] if table is None else [data_section(model, table)]
@@ -82,13 +90,16 @@ def report_of_model(model: Model, table: Table | None = None) -> Page:
     history = History(model.training.get("history", ()))
     sections.append(descent_section(history, None, loss_curve_of(model)))
     numbers: list[tuple[str, str, str]] = []
-    if table is not None and table.y is not None and table.n_rows:
-        outputs = model.outputs(table)
-        which = f"the {table.n_rows:,} rows of {table.name}; if the networks learned from them, they are too good"
-        sections.append(result_section(model, table, outputs, which, {}))
-        numbers = _numbers(model, table, outputs, {})
+    if table is not None and known is not None and len(known):
+        measured = table.rows(known)
+        outputs, n_unknown = model.outputs(measured), table.n_rows - len(known)
+        left_out = f" ({n_unknown:,} more have a label that the model does not know)" if n_unknown else ""
+        which = f"the {len(known):,} rows of {table.name}{left_out}"
+        which += "; if the networks learned from them, they are too good"
+        sections.append(result_section(model, measured, outputs, which, {}))
+        numbers = _numbers(model, measured, outputs, {})
     sections.append(starts_section(None, model.training.get("each", ()), model.training.get("kept_epochs", ())))
-    sections += [] if table is None else [rows_section(model, table)]
+    sections += [] if table is None else [rows_section(model, table, known)]
     sections.append(_settings(model, table))
     return Page(_title(model), _subtitle(model, table), _with_sizes(numbers, model, table), sections, _foot())
 
@@ -160,6 +171,21 @@ def _findings(findings: Sequence[Finding]) -> Section:
         for found in findings
     ]
     return Section("findings", "What to look at", notes)
+
+
+def _known(model: Model, table: Table) -> Indices | None:
+    """The rows whose targets the model can be compared with."""
+    target = model.encoder.target
+    if table.y is None:
+        return None
+    if target.classes is None:
+        target.encode(table.y)  # DataError for what is no number
+        return np.arange(table.n_rows)
+    codes = target.codes_of(table.y)
+    known: Indices = np.flatnonzero(codes >= 0)
+    if table.n_rows and not len(known):
+        raise no_known_label(target, table.name, dict.fromkeys(map(str, table.y.tolist())))
+    return known
 
 
 def _judged(fitted: Fit, table: Table) -> tuple[Table, Indices]:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from fallline.model import Model
 from fallline.pictures.style import CYCLE, POSITIVE, quiet, title
-from fallline.pictures.subject import as_date
+from fallline.pictures.subject import as_date, as_text
 from fallline.report.figures import figure
 from fallline.report.page import Block, Figure, Grid, Section, Text
+from fallline.report.twins import cell
 from fallline.table import Table
 from fallline.wording import number, shortened
 
@@ -21,6 +22,7 @@ Array = npt.NDArray[Any]
 MOST_COLUMNS = 60  # in the table of columns, before it is folded
 MOST_PANELS = 12  # columns whose values are drawn
 MOST_BARS = 12  # labels of a column, classes of the target
+MOST_LABELS, BINS, COARSE = 6, 24, 6  # of a column that is drawn; bins of its table
 PICTURES = (3, 12)  # rows and columns of examples
 
 
@@ -150,12 +152,13 @@ def _columns_drawn(model: Model, table: Table) -> Block:
             known = x[~np.isnan(x)]
             if table.kind(name) == "category":
                 labels, counts = _counted(table, name, known)
-                ax.barh(np.arange(len(labels))[:6], counts[:6], color=CYCLE[4], height=0.7)
-                ax.set_yticks(np.arange(min(6, len(labels))), [label[:14] for label in labels[:6]], fontsize=7)
+                shown = [label[:14] for label in labels[:MOST_LABELS]]
+                ax.barh(np.arange(len(shown)), counts[:MOST_LABELS], color=CYCLE[4], height=0.7)
+                ax.set_yticks(np.arange(len(shown)), shown, fontsize=7)
                 ax.invert_yaxis()
             elif len(known):
                 values = as_date(known) if table.kind(name) == "date" else known
-                ax.hist(values, bins=24, color=POSITIVE)
+                ax.hist(values, bins=BINS, color=POSITIVE)
             ax.set_title(shortened(name, 26), fontsize=9, loc="left")
             ax.tick_params(labelsize=7)
             ax.locator_params(axis="x", nbins=4) if table.kind(name) == "number" else None
@@ -166,7 +169,26 @@ def _columns_drawn(model: Model, table: Table) -> Block:
     n_used = sum(c.role != "unused" for c in model.encoder.encodings)
     which = "all columns" if n_used == len(used) else f"the first {len(used)} of {n_used} columns"
     caption = f"The values of {which} that are used: numbers as histograms, the commonest labels of categories as bars."
-    return figure(draw, caption, caption, size=(10, 1.9 * down + 0.3), wide=True)
+    rows = [[name, values, f"{n:,}"] for name in used for values, n in _spread(table, name)]
+    numbers = Grid("The values of columns, and how many rows have them", ["column", "value", "rows"], rows)
+    return figure(draw, caption, caption, numbers, size=(10, 1.9 * down + 0.3), wide=True)
+
+
+def _spread(table: Table, name: str) -> list[tuple[str, int]]:
+    """The commonest labels of a column, or its numbers, in coarse bins if they are many; how many rows each has."""
+    x = table.X[:, table.columns.index(name)]
+    known, kind = x[~np.isnan(x)], table.kind(name)
+    if kind == "category":
+        labels, counts = _counted(table, name, known)
+        return list(zip(labels[:MOST_LABELS], counts[:MOST_LABELS].tolist(), strict=True))
+    if not len(known):
+        return [("nothing", 0)]
+    values, counts = np.unique(known, return_counts=True)
+    if len(values) <= COARSE:
+        return [(as_text(kind, float(value)), n) for value, n in zip(values, counts.tolist(), strict=True)]
+    counts, edges = np.histogram(known, COARSE)
+    ends = [as_text(kind, float(edge)) for edge in edges]
+    return [(f"{low} to {high}", n) for low, high, n in zip(ends[:-1], ends[1:], counts.tolist(), strict=True)]
 
 
 def _examples(table: Table) -> Figure:
@@ -185,4 +207,7 @@ def _examples(table: Table) -> Figure:
 
     height, width = table.image_shape
     caption = f"{len(some)} of the rows, drawn with seed 0: {height} by {width} pixels each, and what they are."
-    return figure(draw, caption, caption, size=(10, 2.9), wide=True, pixels=True)
+    answers = ["" if table.y is None else str(table.y[row]) for row in some]
+    rows = [[str(row + 1), answer, cell(table.X[row].mean())] for row, answer in zip(some, answers, strict=True)]
+    numbers = Grid("The rows that are drawn", ["row", str(table.target), "mean of its pixels"], rows)
+    return figure(draw, caption, caption, numbers, size=(10, 2.9), wide=True, pixels=True)

@@ -7,7 +7,8 @@ from html import escape
 import numpy as np
 
 from fallline.model import Model
-from fallline.report.training import displayed, loss_curve_of
+from fallline.report.figures import displayed
+from fallline.report.training import loss_curve_of
 from fallline.run import Run
 from fallline.wording import number, score_text
 

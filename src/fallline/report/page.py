@@ -29,7 +29,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: what its columns are called, and rows of text; numbers stand to the right.
+    """A table: what its columns are called, and rows of text; numbers are not broken over lines.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Figure:
     alt : str
         For whoever does not see it.
     caption : str
-    numbers : Grid, optional
+    numbers : Grid
     wide : bool
         Whether it takes the page's whole width.
     """
@@ -67,7 +67,7 @@ class Figure:
     media: str
     alt: str
     caption: str
-    numbers: Grid | None = None
+    numbers: Grid
     wide: bool = False
     kind: str = "figure"
 

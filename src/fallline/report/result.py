@@ -14,9 +14,9 @@ from fallline.model import Model
 from fallline.pictures import results
 from fallline.pictures.dependence import PartialDependenceDisplay
 from fallline.pictures.importance import ImportanceDisplay
-from fallline.report.figures import figure, scratch_axes
+from fallline.report.figures import displayed, figure, scratch_axes
 from fallline.report.page import Block, Grid, Section, Text
-from fallline.report.training import displayed
+from fallline.report.twins import cell
 from fallline.table import Table
 from fallline.wording import SCORE_NAMES, score
 
@@ -27,6 +27,8 @@ MOST_CURVES = 10  # classes with a ROC curve
 MOST_COLUMNS = 60  # to shuffle
 ROWS, REPEATS = 500, 5  # to shuffle, and how often
 MOST_DEPENDENCES = 4
+ALARMS = (0.01, 0.02, 0.05, 0.1, 0.2)  # shares of false alarms in the table of ROC curves
+PARTS = 8  # of the rows, in the table of predictions
 SQUARE = (6.4, 5.8)
 
 
@@ -107,15 +109,39 @@ def _classes(model: Model, table: Table, outputs: Array) -> list[Block]:
     if 2 <= len(names) <= MOST_CURVES:
         alt = "ROC curves: of each class the share that is found, over the share of other rows that are taken for it."
         if (counts.sum(axis=1) > 0).all():  # a class without rows has no curve
-            blocks.append(
-                figure(lambda paper: results.roc(model, table, paper.subplots(), outputs), alt, alt, size=SQUARE)
-            )
+
+            def roc(paper: Any) -> list[Any]:
+                return results.roc(model, table, paper.subplots(), outputs)
+
+            blocks.append(figure(roc, alt, alt, lambda drawn: _found(drawn, names[-len(drawn) :]), size=SQUARE))
     alt = "Calibration: how often the predicted class was right, over how probable it was said to be."
 
-    def calibration(paper: Any) -> None:
-        results.calibration(model, table, paper.subplots(), outputs=outputs)
+    def calibration(paper: Any) -> Any:
+        return results.calibration(model, table, paper.subplots(), outputs=outputs)
 
-    return [*blocks, figure(calibration, alt, alt, size=SQUARE)]
+    return [*blocks, figure(calibration, alt, alt, _came_true, size=SQUARE)]
+
+
+def _found(curves: list[Any], names: list[str]) -> Grid:
+    """Some points of ROC curves."""
+    rows = [
+        [name, cell(curve.roc_auc), *(f"{share:.1%}" for share in np.interp(ALARMS, curve.fpr, curve.tpr))]
+        for name, curve in zip(names, curves, strict=True)
+    ]
+    return Grid(
+        "How much of a class is found at some shares of false alarms",
+        ["class", "area under the curve", *(f"at {share:.0%}" for share in ALARMS)],
+        rows,
+    )
+
+
+def _came_true(calibration: Any) -> Grid:
+    """The points of a calibration curve."""
+    points = zip(calibration.prob_pred, calibration.prob_true, strict=True)
+    rows = [[f"{said:.1%}", f"{came_true:.1%}"] for said, came_true in points]
+    return Grid(
+        "Parts of the rows, from those that were said to be least probable", ["mean probability", "came true"], rows
+    )
 
 
 def _most_wrong(counts: Array, names: list[str]) -> str:
@@ -129,13 +155,36 @@ def _numbers(model: Model, table: Table, outputs: Array) -> list[Block]:
     said = "Each row's true number over the predicted one; on the dashed line both are the same."
     left = "What is left: the true number less the predicted one, over the prediction."
 
-    def predictions(paper: Any) -> None:
-        results.predictions(model, table, paper.subplots(), outputs=outputs)
+    def predictions(paper: Any) -> Any:
+        return results.predictions(model, table, paper.subplots(), outputs=outputs)
 
-    def residuals(paper: Any) -> None:
-        results.residuals(model, table, paper.subplots(), outputs=outputs)
+    def residuals(paper: Any) -> Any:
+        return results.residuals(model, table, paper.subplots(), outputs=outputs)
 
-    return [figure(predictions, said, said, size=SQUARE), figure(residuals, left, left, size=SQUARE)]
+    return [
+        figure(predictions, said, said, lambda drawn: _in_parts(drawn, "true number", drawn.y_true), size=SQUARE),
+        figure(
+            residuals,
+            left,
+            left,
+            lambda drawn: _in_parts(drawn, "true less predicted", drawn.y_true - drawn.y_pred),
+            size=SQUARE,
+        ),
+    ]
+
+
+def _in_parts(drawn: Any, what: str, values: Array) -> Grid:
+    """Quartiles of a number of each row, for parts of the rows in order of their predictions."""
+    parts = np.array_split(np.argsort(drawn.y_pred, kind="stable"), min(PARTS, len(values)))
+    rows = [
+        [
+            f"{cell(drawn.y_pred[part[0]])} to {cell(drawn.y_pred[part[-1]])}", f"{len(part):,}",
+            *map(cell, np.quantile(values[part], (0.25, 0.5, 0.75))),
+        ]
+        for part in parts
+    ]  # fmt: skip
+    header = ["predicted", "rows", f"{what}: a quarter below", "half below", "three quarters below"]
+    return Grid("Rows that are drawn, in parts by what was predicted", header, rows)
 
 
 def _columns(model: Model, table: Table) -> list[Block]:
@@ -146,18 +195,10 @@ def _columns(model: Model, table: Table) -> list[Block]:
     measure = "log_loss" if model.task == "classification" else "rmse"
     aside = scratch_axes()
     display = ImportanceDisplay.from_model(model, table, measure, n_repeats=REPEATS, rows=ROWS, ax=aside)
+    blocks: list[Block] = [displayed(display.plot, size=(10, 1.4 + 0.27 * min(20, len(used))), wide=True)]
     means = display.importances.mean(axis=1)
-    order = np.argsort(-means, kind="stable")
-    numbers = Grid(
-        f"How much {SCORE_NAMES.get(measure, measure)} is added when a column is shuffled, mean of {REPEATS} times",
-        ["column", "added"],
-        [[display.columns[i], f"{means[i]:.4g}"] for i in order],
-    )
-    blocks: list[Block] = [
-        displayed(lambda ax: display.plot(ax), numbers, size=(10, 1.4 + 0.27 * min(20, len(used))), wide=True)
-    ]
     unlabelled = replace(table, y=None)
-    for i in order[:MOST_DEPENDENCES]:
+    for i in np.argsort(-means, kind="stable")[:MOST_DEPENDENCES]:
         name = display.columns[i]
         if means[i] > 0:
             blocks.append(displayed(_dependence(model, unlabelled, name)))

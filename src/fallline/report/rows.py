@@ -12,6 +12,7 @@ from fallline.model import Model
 from fallline.pictures.style import INK, quiet, sign_style, signed_colours, title
 from fallline.report.figures import figure
 from fallline.report.page import Block, Code, Figure, Grid, Section, Text
+from fallline.report.twins import cell
 from fallline.table import Table
 from fallline.table.table import Indices
 from fallline.wording import number
@@ -138,4 +139,9 @@ def _on_the_picture(explanation: Explanation, table: Table, row: int) -> Figure:
             ax.set_yticks([])
 
     caption = f"The row as a picture, and what each pixel added to {c.of}: blue spoke for it, orange against it."
-    return figure(draw, caption, caption, size=(6.4, 3.2), pixels=True)
+    x, by_pixel = table.X[row], added.ravel()
+    strongest = np.argsort(-np.abs(by_pixel), kind="stable")[:MOST_COLUMNS]
+    rows = [[table.columns[i], cell(x[i]), f"{by_pixel[i]:+.3g}"] for i in strongest]
+    header = ["pixel", "how bright", "added"]
+    numbers = Grid("The pixels that moved the answer most (row and column from 0)", header, rows)
+    return figure(draw, caption, caption, numbers, size=(6.4, 3.2), pixels=True)

@@ -19,40 +19,13 @@ from fallline.pictures.path import DescentPathDisplay
 from fallline.pictures.starts import StartsDisplay
 from fallline.pictures.surface import LossSurfaceDisplay
 from fallline.pictures.weights import WeightImagesDisplay
-from fallline.report.figures import figure
-from fallline.report.page import Block, Figure, Grid, Section, Text
+from fallline.report.figures import displayed
+from fallline.report.page import Block, Grid, Section, Text
 from fallline.run import Run
 from fallline.table import Table
-from fallline.wording import SCORE_NAMES, number, score
+from fallline.wording import SCORE_NAMES, score
 
 GRID, ROWS = 41, 500  # points a side and rows of a surface: a few seconds for a network of a table
-MOST_CURVE_ROWS = 400  # of the numbers of a loss curve
-
-
-def displayed(
-    make: Callable[[Any], Any], numbers: Grid | None = None, size: tuple[float, float] = (6.4, 4.2), **options: Any
-) -> Figure:
-    """A Display as a figure of the page; its caption says what it shows.
-
-    Parameters
-    ----------
-    make : callable
-        Takes axes, draws on them, and gives the Display back.
-    numbers, size, options
-        As `figure` takes them.
-
-    Returns
-    -------
-    Figure
-    """
-    made: list[Any] = []
-
-    def draw(paper: Any) -> None:
-        made.append(make(paper.subplots()))
-
-    drawn = figure(draw, "", "", numbers, size, **options)
-    caption = made[0].caption
-    return Figure(drawn.image, drawn.media, caption, caption, numbers, drawn.wide)
 
 
 def network_section(model: Model, table: Table | None) -> Section:
@@ -90,7 +63,7 @@ def descent_section(history: History, run: Run | None, curve: Callable[[Any], An
     """
     if not len(history):
         return Section("descent", "The way down", [Text("There was no epoch.")])
-    blocks: list[Block] = [displayed(curve, _curve_numbers(history), size=(10, 4.4), wide=True)]
+    blocks: list[Block] = [displayed(curve, size=(10, 4.4), wide=True)]
     if run is not None and not np.isfinite(run.losses).any():
         run = None
     if run is not None:
@@ -114,20 +87,6 @@ def descent_section(history: History, run: Run | None, curve: Callable[[Any], An
     return Section("descent", "The way down", blocks)
 
 
-def _curve_numbers(history: History) -> Grid:
-    """Losses by epoch, medians over the starts."""
-    names = [name for name in ("loss", "validation_loss") if name in next(iter(history))]
-    epochs = history["epoch"][:, 0].astype(int)
-    step = -(-len(epochs) // MOST_CURVE_ROWS)
-    rows = []
-    for i in range(0, len(epochs), step):
-        values = [history[name][i] for name in names]
-        known = [value[np.isfinite(value)] for value in values]
-        rows.append([str(epochs[i]), *(f"{np.median(v):.4g}" if len(v) else "-" for v in known)])
-    header = ["epoch", *(name.replace("_", " ").replace("loss", "loss, median of the starts") for name in names)]
-    return Grid("Losses by epoch", header, rows)
-
-
 def starts_section(run: Run | None, each: Sequence[dict[str, float]], kept_epochs: Sequence[int]) -> Section:
     """Where the random starts ended, and the plane through three of them."""
     blocks: list[Block] = []
@@ -142,9 +101,7 @@ def starts_section(run: Run | None, each: Sequence[dict[str, float]], kept_epoch
     if run is None or len(run.networks) < 2 or not np.isfinite(run.losses).any():
         return Section("starts", "Many starts", blocks)
     known = run
-    losses = [[str(k), number(float(loss))] for k, loss in enumerate(run.losses)]
-    numbers = Grid("Final losses", ["start", "loss"], losses)
-    blocks.insert(0, displayed(lambda ax: StartsDisplay.from_run(known, ax=ax), numbers, size=(10, 4.6), wide=True))
+    blocks.insert(0, displayed(lambda ax: StartsDisplay.from_run(known, ax=ax), size=(10, 4.6), wide=True))
     if np.isfinite(run.losses).sum() >= 3:
         blocks.append(
             displayed(

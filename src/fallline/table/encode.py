@@ -119,6 +119,16 @@ class Encoder:
         return {column.name: column.kind for column in self.encodings if column.kind is not None}
 
     @cached_property
+    def kinds_to_measure(self) -> dict[str, Kind]:
+        """The same with the target's: numbers, or labels, which are labels even where they look like numbers."""
+        target: dict[str, Kind] = {}
+        if self.classes is None:
+            target = {self.target.name: "number"}
+        elif self.classes.dtype.kind == "U":
+            target = {self.target.name: "category"}
+        return self.kinds | target
+
+    @cached_property
     def inputs(self) -> Inputs | None:
         """What stands before the network's first layer: numbers are embedded; None for pixels."""
         if self.image_shape is not None:

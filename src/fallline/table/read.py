@@ -79,6 +79,8 @@ def read(
     (('rooms',), [[3.0], [4.0]], [100, 150])
     """
     label = str(source)
+    if not label:
+        raise DataError("DATA is empty; name a file or a bundled set")
     if label in BUNDLED:
         return _choose(load_bundled(label), target, columns, drop)
     if label == "-":

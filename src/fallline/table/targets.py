@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final, get_args
 
@@ -305,6 +305,13 @@ class Target:
             log=header["log"],
             quantiles=tuple(header["quantiles"]),
         )
+
+
+def no_known_label(target: Target, table: str, unknown: Iterable[str]) -> DataError:
+    """What to raise where a table's labels are all unknown to a model."""
+    assert target.classes is not None
+    known = listed(map(str, target.classes), 5)
+    return DataError(f"{table}: the model knows no label in {target.name!r}: {listed(unknown, 5)} (it knows {known})")
 
 
 def _center_and_scale(y: npt.NDArray[np.float64]) -> tuple[float, float]:

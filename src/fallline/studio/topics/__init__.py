@@ -10,6 +10,7 @@ from fallline.studio.experiment import View
 from fallline.studio.topics.answers import answers
 from fallline.studio.topics.curve import curve
 from fallline.studio.topics.data import data
+from fallline.studio.topics.descent import descent
 from fallline.studio.topics.network import network
 from fallline.studio.topics.neuron import neuron
 
@@ -36,4 +37,5 @@ TOPICS = {
     "neuron": Topic(neuron, 0.2),
     "answers": Topic(answers, 0.5),
     "data": Topic(data, 5.0),
+    "descent": Topic(descent, 2.0),
 }
