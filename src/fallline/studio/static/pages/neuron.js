@@ -47,7 +47,7 @@ export function mount(root, app, query) {
     if (data.layer !== asked.layer || data.neuron !== asked.neuron || data.row !== asked.row) return; // asked before
     const { n_layers: nLayers, n_neurons: nNeurons, n_rows: nRows } = data;
     offer(layer, Array.from({ length: nLayers }, (_, l) => [l, l === nLayers - 1 ? "Outputs" : `Layer ${l + 1}`]));
-    offer(neuron, Array.from({ length: nNeurons }, (_, j) => [j, j === data.neuron && data.name !== null ? `${j}: ${data.name}` : String(j)]));
+    offer(neuron, Array.from({ length: nNeurons }, (_, j) => [j, j === data.neuron && data.name !== null && data.name !== String(j) ? `${j}: ${data.name}` : String(j)]));
     layer.value = data.layer;
     neuron.value = data.neuron;
     if (document.activeElement !== row) row.value = data.row;
