@@ -54,7 +54,7 @@ function confusion() {
           const cell = cells[i * n + j];
           const share = all ? counts[i * n + j] / all : 0;
           say(cell, counts[i * n + j] ? String(counts[i * n + j]) : "·");
-          cell.style.setProperty("--share", share ? String(0.08 + 0.92 * share) : "0");
+          cell.style.setProperty("--share", share ? String(share > 0.5 ? 0.8 + 0.2 * share : 0.06 + 0.5 * share) : "0");
           cell.classList.toggle("strong", share > 0.5);
           cell.classList.toggle("none", !share);
         }
