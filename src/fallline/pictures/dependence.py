@@ -247,9 +247,10 @@ class PartialDependenceDisplay:
             for of, color, name in zip(self.mean.T, colors, self.names, strict=True)
         ]
         names = [f"{self.values[i]}\n{int(self.rug[i]):,}" for i in order]
-        slanted: dict[str, Any] = (
-            {"rotation": 30, "ha": "right"} if max(len(name) for name in names) * len(names) > 90 else {}
-        )
+        slanted: dict[str, Any] = {}
+        if max(len(name) for name in names) * len(names) > 90:
+            names = [name.replace("\n", ", ") for name in names]
+            slanted = {"rotation": 40 if len(names) < 10 else 90, "ha": "right" if len(names) < 10 else "center"}
         ax.set_xticks(places, names, **slanted)
         ax.set_xlabel(f"{self.column}  (with the number of rows)")
         ax.set_xlim(-0.6, len(order) - 0.4)

@@ -363,7 +363,7 @@ class NetworkDisplay:
         if letters < SMALLEST_LETTERS:
             return
         for place, text, part in zip(at, texts, share, strict=True):
-            color = "#999999" if self.values is None else "white" if abs(part) > 0.55 else style.INK
+            color = "#999999" if self.values is None else "white" if abs(part) > 0.4 else style.INK
             self.ax_.text(place[0], place[1], text, fontsize=letters, color=color, ha="center", va="center", zorder=4)
 
     def _draw_biases(self, column: int, at: Array, across: float) -> None:

@@ -235,8 +235,8 @@ def _with_sizes(numbers: list[tuple[str, str, str]], model: Model, table: Table 
     trained = model.training.get("rows", {}).get("trained")
     if trained:
         numbers = [*numbers, ("rows learned from", f"{trained:,}", f"{len(model.encoder.columns)} columns")]
-    each = "each" if len(model.networks) > 1 else "weights and biases"
-    return [*numbers, ("networks", str(len(model.networks)), f"{len(model.network.parameters):,} numbers {each}")]
+    what = "numbers each" if len(model.networks) > 1 else "weights and biases"
+    return [*numbers, ("networks", str(len(model.networks)), f"{len(model.network.parameters):,} {what}")]
 
 
 def _settings(model: Model, table: Table | None) -> Section:

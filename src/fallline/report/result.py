@@ -148,7 +148,7 @@ def _most_wrong(counts: Array, names: list[str]) -> str:
     """The pair of classes that is mixed up most."""
     off = counts - np.diag(np.diag(counts))
     i, j = np.unravel_index(int(off.argmax()), off.shape)
-    return f"{names[i]} taken for {names[j]}, {off[i, j]:,} times"
+    return f"{names[i]} taken for {names[j]}, {off[i, j]:,} time{'s' * bool(off[i, j] != 1)}"
 
 
 def _numbers(model: Model, table: Table, outputs: Array) -> list[Block]:
