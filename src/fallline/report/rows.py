@@ -112,7 +112,8 @@ def _bars(explanation: Explanation) -> Figure:
         title(ax, "What moved the answer", f"from {c.baseline:.4g} for a typical row to {c.answer:.4g}", 60)
 
     caption = (
-        f"Row {explanation.row}: what moved {c.of} from {c.baseline:.4g}, the answer for a typical row, to {c.answer:.4g}: "
+        f"Row {explanation.row}: what moved {c.of} from {c.baseline:.4g}, the answer for a typical row, "
+        f"to {c.answer:.4g}: "
         + ", ".join(f"{name} {c.columns[name]:+.3g}" for name in shown[:4])
         + f". Together {c.total:+.4g} ({c.method})."
     )
