@@ -80,10 +80,12 @@ class StartsDisplay:
         Raises
         ------
         ParameterError
-            No start came to a finite loss.
+            No start came to a finite loss, or to the end of an epoch.
         """
         if not np.isfinite(run.losses).any():
             raise ParameterError(f"no start came to a finite loss: {run.message}")
+        if not len(run.history):
+            raise ParameterError(f"there was no whole epoch to draw: {run.message}")
         name = run.monitor.removeprefix("-")
         curves = run.history[name].astype(np.float64) * (1 if name == run.monitor else -1)
         if threshold is None:

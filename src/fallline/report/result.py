@@ -114,7 +114,8 @@ def _classes(model: Model, table: Table, outputs: Array) -> list[Block]:
                 return results.roc(model, table, paper.subplots(), outputs)
 
             blocks.append(figure(roc, alt, alt, lambda drawn: _found(drawn, names[-len(drawn) :]), size=SQUARE))
-    alt = "Calibration: how often the predicted class was right, over how probable it was said to be."
+    right = f"{names[1]} came true" if len(names) == 2 else "the predicted class was right"
+    alt = f"Calibration: how often {right}, over how probable it was said to be."
 
     def calibration(paper: Any) -> Any:
         return results.calibration(model, table, paper.subplots(), outputs=outputs)
