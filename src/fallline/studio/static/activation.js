@@ -1,7 +1,7 @@
 /** The curve of an activation with the dot where a neuron is on it. */
 
 import { h, onResize, s } from "./dom.js";
-import { number, ticks } from "./format.js";
+import { number, tick, ticks } from "./format.js";
 import { path, reach, scale } from "./curve.js";
 
 const HEIGHT = 190;
@@ -32,9 +32,9 @@ export function activationCurve() {
         { class: "axes" },
         ticks(low - room, high + room, 4).map((v) => [
           s("line", { x1: ROOM.left, x2: width - ROOM.right, y1: y(v), y2: y(v) }),
-          s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, number(v)),
+          s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, tick(v)),
         ]),
-        ticks(zs[0], zs[zs.length - 1], 6).map((v) => s("text", { x: x(v), y: HEIGHT - 6, "text-anchor": "middle" }, number(v))),
+        ticks(zs[0], zs[zs.length - 1], 6).map((v) => s("text", { x: x(v), y: HEIGHT - 6, "text-anchor": "middle" }, tick(v))),
         s("line", { class: "base", x1: x(0), x2: x(0), y1: ROOM.top, y2: bottom }),
       ),
       s("path", { class: "run learned", d: path(zs, as, x, y) }),

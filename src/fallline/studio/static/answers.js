@@ -1,7 +1,7 @@
 /** How good the answers are: a confusion matrix, numbers beside the truth, or a map over two inputs. */
 
 import { h, onResize, s, say } from "./dom.js";
-import { counted, number, ticks } from "./format.js";
+import { counted, number, tick, ticks } from "./format.js";
 import { CLASSES, css, mix, onTheme, rgb, sized, theme } from "./theme.js";
 import { reach, scale } from "./curve.js";
 
@@ -72,8 +72,8 @@ function axes(x, y, [x0, x1], [y0, y1], width, height, names) {
   return s(
     "g",
     { class: "axes" },
-    ticks(y0, y1, 5).map((v) => s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, number(v))),
-    ticks(x0, x1, Math.max(3, width / 110)).map((v) => s("text", { x: x(v), y: bottom + 16, "text-anchor": "middle" }, number(v))),
+    ticks(y0, y1, 5).map((v) => s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, tick(v))),
+    ticks(x0, x1, Math.max(3, width / 110)).map((v) => s("text", { x: x(v), y: bottom + 16, "text-anchor": "middle" }, tick(v))),
     s("line", { class: "base", x1: ROOM.left, x2: width - ROOM.right, y1: bottom, y2: bottom }),
     s("text", { class: "title", x: width - ROOM.right, y: height - 4, "text-anchor": "end" }, names[0]),
     s("text", { class: "title", x: ROOM.left, y: height - 4 }, `↑ ${names[1]}`),

@@ -8,7 +8,7 @@ const READINGS = [
   ["epoch", "Epoch", (s) => s.epoch.toFixed(s.epoch < 100 ? 2 : 1)],
   ["loss", "Loss", (s) => number(s.loss)],
   ["held", "Held-back loss", (s) => number(s.validation_loss)],
-  ["rate", "Batches a second", (s) => (s.running ? whole(Number(s.steps_per_second.toPrecision(2))) : "0")],
+  ["rate", "Batches/s", (s) => (s.running ? whole(Number(s.steps_per_second.toPrecision(2))) : "0")],
 ];
 
 export function mount(root, app) {
@@ -40,7 +40,7 @@ export function mount(root, app) {
   for (const each of buttons) each.disabled = true;
 
   app.state.subscribe((state) => {
-    say(name, state.name);
+    say(name, state.name.split(/[\\/]/).pop());
     name.title = state.name;
     say(status, state.diverged ? "diverged" : state.running ? "running" : "paused");
     status.dataset.is = status.textContent;

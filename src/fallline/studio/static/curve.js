@@ -1,7 +1,7 @@
 /** Lines over one axis as SVG: losses over epochs. A cursor reads exact values, by mouse or arrow keys. */
 
 import { h, onResize, s, say } from "./dom.js";
-import { logTicks, number, ticks } from "./format.js";
+import { logTicks, number, tick, ticks } from "./format.js";
 
 const WIDE = 20; // how many times the lowest value the highest has to be for a logarithmic scale
 const ROOM = { left: 56, right: 12, top: 10, bottom: 38 };
@@ -81,9 +81,9 @@ export function curve({ label, xName, yName, height = 250 }) {
     axes.replaceChildren(
       ...yTicks.flatMap((v) => [
         s("line", { x1: ROOM.left, x2: right, y1: y(v), y2: y(v) }),
-        s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, number(v)),
+        s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, tick(v)),
       ]),
-      ...xTicks.map((v) => s("text", { x: x(v), y: bottom + 18, "text-anchor": "middle" }, number(v))),
+      ...xTicks.map((v) => s("text", { x: x(v), y: bottom + 18, "text-anchor": "middle" }, tick(v))),
       s("line", { class: "base", x1: ROOM.left, x2: right, y1: bottom, y2: bottom }),
       s("text", { class: "title", x: right, y: height - 4, "text-anchor": "end" }, xName),
       ...(log ? [s("text", { class: "title", x: ROOM.left, y: height - 4 }, `${yName}, logarithmic scale`)] : [s("text", { class: "title", x: ROOM.left, y: height - 4 }, yName)]),

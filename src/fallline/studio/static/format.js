@@ -21,6 +21,11 @@ export function whole(value) {
   return value === null || value === undefined ? NOTHING : Math.round(value).toLocaleString("en-US");
 }
 
+/** A number beside an axis: few letters, so that it has room. */
+export function tick(value) {
+  return Math.abs(value) >= 1e5 ? value.toExponential(2).replace(/\.?0*e\+/, "e") : number(value);
+}
+
 /** Shares of right answers in per cent, a dash where there is none; the same as fallline.wording.score. */
 export function score(name, value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NOTHING;

@@ -5,10 +5,11 @@ import { h } from "./dom.js";
 import { route } from "./router.js";
 import { mount as mountBar } from "./bar.js";
 import { takeToken } from "./socket.js";
+import * as data from "./pages/data.js";
 import * as neuron from "./pages/neuron.js";
 import * as train from "./pages/train.js";
 
-const PAGES = { train, neuron };
+const PAGES = { data, train, neuron };
 const main = document.getElementById("main");
 
 function start(token) {

@@ -6,8 +6,11 @@ import { css, onTheme, signed, sized, theme } from "./theme.js";
 
 const WIDTHS = [0.5, 1, 1.7, 2.6, 3.8]; // pixels, of the weakest to the strongest weights of a layer
 const DASH = [5, 3.5]; // of negative weights
+const PLAIN = "12px system-ui, sans-serif";
+const BOLD = "600 12px system-ui, sans-serif";
 const TOP = 46; // pixels for the names of the layers
-const NAMES = 92; // for the names of inputs and outputs
+const LEAST_ROOM = 44; // beside the first and the last layer
+const MOST_ROOM = 150; // for their names
 
 /** Which of the widths each weight has: 0 for those that are too weak to draw. */
 export function strengths(W) {
@@ -16,9 +19,9 @@ export function strengths(W) {
   return Uint8Array.from(W, (w) => (most > 0 ? Math.ceil((Math.abs(w) / most) * WIDTHS.length - 0.15) : 0));
 }
 
-/** Where neurons stand: x of each layer, y of each neuron in it. */
-export function places(counts, width, height, names = NAMES) {
-  const xs = counts.map((_, l) => names + ((width - 2 * names) * l) / (counts.length - 1));
+/** Where neurons stand: x of each layer, y of each neuron in it, between so much room on both sides. */
+export function places(counts, width, height, left, right) {
+  const xs = counts.map((_, l) => left + ((width - left - right) * l) / (counts.length - 1));
   const step = Math.min(34, (height - TOP - 14) / Math.max(...counts));
   const middle = TOP + (height - TOP - 8) / 2;
   return counts.map((n, l) => ({ x: xs[l], step, y: Array.from({ length: n }, (_, i) => middle + (i - (n - 1) / 2) * step) }));
@@ -40,11 +43,12 @@ export function drawing(open, height) {
     if (!net || size[0] < 100) return;
     const colours = theme();
     const c = sized(canvas, ...size);
-    spots = places(net.shown.map((list) => list.length), size[0], size[1], size[0] < 520 ? 64 : NAMES);
+    c.font = BOLD;
+    const [left, right] = ["inputs", "outputs"].map((end) => Math.min(MOST_ROOM, Math.max(LEAST_ROOM, ...net[end].map((text) => c.measureText(text).width + 24))));
+    spots = places(net.shown.map((list) => list.length), size[0], size[1], left, right);
     for (let l = 0; l < net.W.length; l++) edges(c, l, colours);
     const r = Math.max(3, Math.min(10, spots[0].step * 0.36));
     for (let l = 0; l < spots.length; l++) circles(c, l, r, colours);
-    c.font = "600 13px system-ui, sans-serif";
     for (let l = 0; l < spots.length; l++) heading(c, l, colours);
     place();
   }
@@ -80,9 +84,7 @@ export function drawing(open, height) {
   function circles(c, l, r, colours) {
     const spot = spots[l];
     const most = Math.max(...Array.from(net.A[l], Math.abs), 1e-9);
-    const names = net.layers[l].names;
     const last = l === spots.length - 1;
-    c.font = "12px system-ui, sans-serif";
     c.textBaseline = "middle";
     spot.y.forEach((y, i) => {
       const isHot = hot && hot[0] === l - 1 && hot[1] === i;
@@ -93,13 +95,13 @@ export function drawing(open, height) {
       c.lineWidth = isHot ? 2.5 : 1.2;
       c.strokeStyle = isHot ? colours.accent : colours.soft;
       c.stroke();
-      if (!names || spot.step < 11) return;
+      const text = l === 0 ? net.inputs[i] : last ? net.outputs[i] : null;
+      if (text === null || spot.step < 11) return;
+      const best = last && i === net.best;
       c.textAlign = last ? "left" : "right";
-      c.fillStyle = last && i === net.best ? colours.ink : colours.soft;
-      if (last && i === net.best) c.font = "600 12px system-ui, sans-serif";
-      const value = last ? `  ${chance(net.A[l][i], net.layers[l].activation)}` : "";
-      c.fillText(shortened(names[i], last ? 8 : 12) + value, spot.x + (last ? r + 7 : -r - 7), y);
-      c.font = "12px system-ui, sans-serif";
+      c.fillStyle = best ? colours.ink : colours.soft;
+      c.font = best ? BOLD : PLAIN;
+      c.fillText(text, spot.x + (last ? r + 7 : -r - 7), y);
     });
   }
 
@@ -109,10 +111,10 @@ export function drawing(open, height) {
     c.textAlign = "center";
     c.textBaseline = "alphabetic";
     c.fillStyle = colours.ink;
-    c.font = "600 13px system-ui, sans-serif";
+    c.font = BOLD;
     c.fillText(l === 0 ? "Inputs" : l === net.layers.length - 1 ? "Outputs" : `Layer ${l}`, spots[l].x, 15);
     c.fillStyle = colours.soft;
-    c.font = "12px system-ui, sans-serif";
+    c.font = PLAIN;
     c.fillText((shown < n ? `${shown} of ${whole(n)}` : whole(n)) + (activation ? ` ${activation}` : ""), spots[l].x, 32);
   }
 
@@ -189,7 +191,18 @@ export function drawing(open, height) {
       const W = each("W", 0, count);
       const A = each("A", 0, count + 1);
       const out = A[count];
-      net = { layers: data.layers, W, A, b: each("b", 0, count), shown: each("shown", 0, count + 1), strength: W.map(strengths), best: out.length > 1 ? out.indexOf(Math.max(...out)) : -1 };
+      const [first, last] = [data.layers[0], data.layers[count]];
+      net = {
+        layers: data.layers,
+        W,
+        A,
+        b: each("b", 0, count),
+        shown: each("shown", 0, count + 1),
+        strength: W.map(strengths),
+        best: out.length > 1 ? out.indexOf(Math.max(...out)) : -1,
+        inputs: first.names.map((name) => shortened(name, 16)),
+        outputs: last.names.map((name, i) => `${shortened(name, 12)}  ${chance(out[i], last.activation)}`),
+      };
       draw();
     },
     /** Neurons with their values, and the strongest of what goes into each. */

@@ -47,7 +47,7 @@ export function mount(root, app, query) {
     if (data.layer !== asked.layer || data.neuron !== asked.neuron || data.row !== asked.row) return; // asked before
     const { n_layers: nLayers, n_neurons: nNeurons, n_rows: nRows } = data;
     offer(layer, Array.from({ length: nLayers }, (_, l) => [l, l === nLayers - 1 ? "Outputs" : `Layer ${l + 1}`]));
-    offer(neuron, Array.from({ length: nNeurons }, (_, j) => [j, j === data.neuron && data.name !== null ? `${j}: ${data.name}` : String(j)]));
+    offer(neuron, Array.from({ length: nNeurons }, (_, j) => [j, j === data.neuron && data.name !== null && data.name !== String(j) ? `${j}: ${data.name}` : String(j)]));
     layer.value = data.layer;
     neuron.value = data.neuron;
     if (document.activeElement !== row) row.value = data.row;
@@ -159,8 +159,8 @@ function productsPanel(numbers) {
   const body = h("tbody");
   const head = ["from", "input x", "weight w", "product x · w", "", "gradient delta · x", "new w = w − η · gradient"];
   const caption = h("caption", { class: "unseen" }, "Every weight times its input");
-  const foot = { rest: h("td", { class: "number" }), sum: h("b") };
-  const rest = h("tr", {}, h("th", { scope: "row", colspan: "3" }), foot.rest, h("td", { colspan: "3" }));
+  const foot = { rest: h("span"), sum: h("span") };
+  const rest = h("tr", {}, h("th", { scope: "row", colspan: "3" }), h("td", { class: "number" }, foot.rest), h("td", { colspan: "3" }));
   const total = h("tr", {}, h("th", { scope: "row", colspan: "3" }, "Sum"), h("td", { class: "number" }, foot.sum), h("td", { colspan: "3" }));
   const columns = ["", "number", "number", "number", "bar", "number", "number"];
   const heads = head.map((text, i) => (text ? h("th", { scope: "col", class: columns[i] }, text) : h("td")));
@@ -176,7 +176,7 @@ function productsPanel(numbers) {
     if (order === "largest") list.sort((i, j) => Math.abs(arrays.products[j]) - Math.abs(arrays.products[i]));
     const some = all ? list : list.slice(0, FEW);
     lines = some.map((i) => {
-      const cell = (name) => h("td", { class: `number c-${name}` });
+      const cell = (name) => h("td", { class: `number c-${name}` }, h("span"));
       const made = { i, x: cell("x"), w: cell("w"), product: cell("product"), bar: h("i"), gradient: cell("gradient"), newW: cell("new") };
       made.row = h("tr", { "data-i": i }, h("th", { scope: "row" }, data.names[i]), made.x, made.w, made.product, h("td", { class: "bar", "aria-hidden": "true" }, made.bar), made.gradient, made.newW);
       return made;
@@ -195,11 +195,11 @@ function productsPanel(numbers) {
     for (const v of arrays.products) most = Math.max(most, Math.abs(v));
     let listed = 0;
     for (const { i, x, w, product, bar, gradient, newW } of lines) {
-      numbers.put(x, arrays.x[i]);
-      numbers.put(w, arrays.w[i]);
-      numbers.put(product, arrays.products[i]);
-      numbers.put(gradient, arrays.gradient[i]);
-      numbers.put(newW, arrays.new_w[i]);
+      numbers.put(x.firstChild, arrays.x[i]);
+      numbers.put(w.firstChild, arrays.w[i]);
+      numbers.put(product.firstChild, arrays.products[i]);
+      numbers.put(gradient.firstChild, arrays.gradient[i]);
+      numbers.put(newW.firstChild, arrays.new_w[i]);
       bar.className = arrays.products[i] < 0 ? "minus" : "plus";
       bar.style.setProperty("--length", `${(50 * Math.abs(arrays.products[i])) / most}%`);
       listed += arrays.products[i];
