@@ -197,6 +197,9 @@ def _columns(model: Model, table: Table) -> list[Block]:
     aside = scratch_axes()
     display = ImportanceDisplay.from_model(model, table, measure, n_repeats=REPEATS, rows=ROWS, ax=aside)
     blocks: list[Block] = [displayed(display.plot, size=(10, 1.4 + 0.27 * min(20, len(used))), wide=True)]
+    if model.training.get("rows", {}).get("folds"):
+        words = "All networks answer here, also those that learned from these rows; above each row is judged by others."
+        blocks.append(Text(words))
     means = display.importances.mean(axis=1)
     unlabelled = replace(table, y=None)
     for i in np.argsort(-means, kind="stable")[:MOST_DEPENDENCES]:
