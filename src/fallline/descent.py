@@ -432,6 +432,7 @@ class _Descent:
             kept_steps=[int(step) for step in kept.step],
             kept_epochs=[int(step) // self.steps_per_epoch for step in kept.step],
             losses=kept.loss,
+            monitor=self.monitor if validated else "loss",
             plan=self.plan,
             data=self.data,
             validation=self.validation,

@@ -106,6 +106,11 @@ class Course:
         """Whether there is enough of a curve to say anything about it."""
         return len(self.starts) > 0 and self.n_epochs >= FEWEST_EPOCHS and self.guess > self.least
 
+    @cached_property
+    def epochs(self) -> Array:
+        """Of the history's rows, from 1; not every epoch of a long descent in hand has one."""
+        return self.run.history["epoch"][:, 0].astype(np.int64)
+
     @property
     def learning_rate(self) -> float:
         """What the step rule was set to, of the best start."""
@@ -165,12 +170,12 @@ class Course:
 
     @cached_property
     def validation(self) -> tuple[Array, Array] | None:
-        """Epochs, from 1, and the validation losses measured after them on the scale, shape (epochs, starts)."""
+        """Rows of the history that were measured, and the validation losses there on the scale, one column a start."""
         if self.run.validation is None:
             return None
         losses = self.on_scale(self.run.history["validation_loss"][:, self.starts])
         measured = np.flatnonzero(np.isfinite(losses).all(axis=1))
-        return (measured + 1, losses[measured]) if len(measured) >= FEWEST_EPOCHS else None
+        return (measured, losses[measured]) if len(measured) >= FEWEST_EPOCHS else None
 
     @cached_property
     def looked_into(self) -> list[int]:
@@ -223,7 +228,8 @@ def _diverged(course: Course) -> Finding | None:
     if not n:
         return None
     k = int(np.argmax(course.diverged))
-    epoch = int(np.argmin(np.append(np.isfinite(run.history["loss"][:, k]), False))) + 1
+    row = int(np.argmin(np.append(np.isfinite(run.history["loss"][:, k]), False)))
+    epoch = course.epochs[row] if row < course.n_epochs else course.epochs.max(initial=0) + 1
     rate = course.plan.starts[k].learning_rate
     who = "the loss" if K == 1 else f"the loss of {n} of {K} starts"
     clip = "" if course.plan.clip_norm else ", or clip_norm=1"
@@ -272,8 +278,8 @@ def _step_too_small(course: Course) -> Finding | None:
     return Finding(
         "step_too_small",
         "the steps are too small: the training loss hardly falls, and as slowly at the end as at the beginning",
-        f"from {course.loss(first)} to {course.loss(last)} in {course.n_epochs} epochs; the parameters moved by "
-        f"{moved:.2g} of their length",
+        f"from {course.loss(first)} to {course.loss(last)} in {course.epochs[-1] - course.epochs[0] + 1} epochs; the "
+        f"parameters moved by {moved:.2g} of their length",
         f"try a learning rate of {course.learning_rate * 10:g}",
     )
 
@@ -342,13 +348,14 @@ def _plateaued(course: Course) -> Finding | None:
     if not course.has_curve or course.training[-1] < HIGH:
         return None
     away = np.flatnonzero(np.abs(course.training - course.training[-1]) > STILL)
-    since = int(away[-1]) + 2 if len(away) else 1
-    if since > course.n_epochs / 2:
+    since = int(away[-1]) + 1 if len(away) else 0
+    if since + 1 > course.n_epochs / 2:
         return None
     return Finding(
         "plateaued",
         "the training loss stopped near that of the simplest guess, so next to nothing was learned",
-        f"{course.loss(course.training[-1])} since epoch {since} of {course.n_epochs}; {course.guess:.3g} the guess",
+        f"{course.loss(course.training[-1])} since epoch {course.epochs[since]} of {course.epochs[-1]}; "
+        f"{course.guess:.3g} the guess",
         "check that the targets belong to these rows; then try another learning rate, or more neurons",
     )
 
@@ -356,17 +363,18 @@ def _plateaued(course: Course) -> Finding | None:
 def _overfitting(course: Course) -> Finding | None:
     if not course.has_curve or course.validation is None:
         return None
-    epochs, losses = course.validation
+    rows, losses = course.validation
     best = losses.argmin(axis=0)
     lowest, last = losses.min(axis=0), np.median(losses[-max(1, len(losses) // 10) :], axis=0)
-    then = course.each[epochs[best] - 1, np.arange(len(best))]
+    then = course.each[rows[best], np.arange(len(best))]
     rise, fall = float(np.median(last - lowest)), float(np.median(then - course.each[-1]))
     if rise < WORTHWHILE or fall <= 0:
         return None
     numbers = [course.loss(np.median(losses)) for losses in (lowest, last, then, course.each[-1])]
     return Finding(
         "overfitting",
-        f"overfitting since epoch {int(np.median(epochs[best]))}: rows are learned by heart, and others answered worse",
+        f"overfitting since epoch {int(np.median(course.epochs[rows[best]]))}: rows are learned by heart, and others "
+        "answered worse",
         "validation loss {} then, {} at the end; training loss {} then, {} at the end".format(*numbers),
         "try dropout 0.1, or more weight decay",
     )
@@ -375,7 +383,7 @@ def _overfitting(course: Course) -> Finding | None:
 def _too_few_epochs(course: Course) -> Finding | None:
     if not course.has_curve or course.run.stop_reason != "finished":
         return None
-    epochs, losses = course.validation or (np.arange(course.n_epochs) + 1, course.each)
+    rows, losses = course.validation or (np.arange(course.n_epochs), course.each)
     curve, third = np.median(losses, axis=1), round(len(losses) * 2 / 3)
     some = max(1, len(curve) // 10)
     before, end = (float(np.median(curve[i - some : i])) for i in (third, len(curve)))
@@ -386,8 +394,9 @@ def _too_few_epochs(course: Course) -> Finding | None:
     return Finding(
         "too_few_epochs",
         "the networks still got better at the end",
-        f"{which} loss {course.loss(before)} at epoch {epochs[third - 1]}, {course.loss(end)} at epoch {epochs[-1]}",
-        f"try more epochs ({course.n_epochs} now)",
+        f"{which} loss {course.loss(before)} at epoch {course.epochs[rows[third - 1]]}, {course.loss(end)} at epoch "
+        f"{course.epochs[rows[-1]]}",
+        f"try more epochs ({course.epochs[-1]} now)",
     )
 
 

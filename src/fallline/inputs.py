@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from fallline.errors import DataError, ParameterError
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,32 @@ class Inputs:
     def n_out(self) -> int:
         """Columns that the first layer takes."""
         return self.embedded * self.size + self.plain + sum(size for _, size in self.tables)
+
+    def taken(self, given: Sequence[T]) -> list[tuple[T, str]]:
+        """What the first layer takes, in its order: whose it is, and what is to be added to its name.
+
+        Parameters
+        ----------
+        given : sequence of length n_in
+            Whatever stands for each input: a name, a number.
+
+        Returns
+        -------
+        list of (object, str)
+
+        Examples
+        --------
+        >>> Inputs(embedded=1, plain=1, size=3).taken(["age", "rich"])
+        [('age', ''), ('age', ', wave 1'), ('age', ', wave 2'), ('rich', '')]
+        """
+        numbers, coded = given[: self.embedded + self.plain], given[self.embedded + self.plain :]
+        found: list[tuple[T, str]] = []
+        for j, item in enumerate(numbers):
+            waves = range(1, self.size) if j < self.embedded else ()
+            found += [(item, ""), *((item, f", wave {i}") for i in waves)]
+        for item, (_, size) in zip(coded, self.tables, strict=True):
+            found += [(item, f", learned {i}") for i in range(1, size + 1)]
+        return found
 
     @property
     def n_parameters(self) -> int:

@@ -118,6 +118,25 @@ class Param:
                 raise
             raise ParameterError(f"{self.name} is {text!r}; it must be {self.range}") from None
 
+    def text(self, value: Any) -> str:
+        """What one would type for a value; `parse` reads it.
+
+        Examples
+        --------
+        >>> PARAMS["hidden"].text((64, 32)), PARAMS["learning_rate"].text(1e-3), PARAMS["patience"].text(None)
+        ('64,32', '0.001', 'none')
+        """
+        if value is None or value == ():
+            return "none"
+        if isinstance(value, tuple):
+            return ",".join(_shortest(item) for item in value)
+        return value if isinstance(value, str) else _shortest(value)
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line."""
+        return f"--{(self.option or self.name).replace('_', '-')}"
+
     @property
     def range(self) -> str:
         """What is allowed, in words, the special values included."""
@@ -136,6 +155,11 @@ def _converted(kind: type, value: Any, item: Callable[[Any], Any] = int) -> Any:
     if kind is int:
         return int(value) if isinstance(value, Integral) else None
     return float(value) if isinstance(value, Real) else None
+
+
+def _shortest(value: float) -> str:
+    """A number that is read back as the same one."""
+    return text if float(text := f"{value:g}") == value else repr(value)
 
 
 def _whole(least: int) -> Callable[[int], bool]:

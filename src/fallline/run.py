@@ -43,6 +43,8 @@ class Run:
     losses : array of shape (K,)
         Loss of each start at its kept parameters: on the validation rows (or what the descent monitored there), or,
         without any, the training loss of an epoch next to them. NaN where it was not measured.
+    monitor : str
+        The history's column that "best" went by, smallest; with a minus before it, largest.
     plan : Plan
         What the engine was told.
     data : Data
@@ -66,6 +68,7 @@ class Run:
     kept_steps: list[int]
     kept_epochs: list[int]
     losses: Array
+    monitor: str
     plan: Plan
     data: Data
     validation: list[Data] | None

@@ -8,7 +8,7 @@ from typing import get_type_hints
 import pytest
 
 import fallline
-from fallline.cli.settings import default_text, help_text, option_name
+from fallline.cli.settings import help_text
 from fallline.cli.train import train
 from fallline.params import PARAMS
 
@@ -17,7 +17,7 @@ def test_the_options_of_train_are_the_table_s():
     hints = get_type_hints(train, include_extras=True)
     signature = inspect.signature(train).parameters
     for name, param in PARAMS.items():
-        assert signature[name].default == default_text(param)
+        assert signature[name].default == param.text(param.default)
         (option,) = hints[name].__metadata__
         if name != "validation":  # the command line takes a file, too
             assert option.help == help_text(param)
@@ -28,7 +28,7 @@ def test_the_options_of_train_are_the_table_s():
 
 def test_the_defaults_as_typed_mean_the_defaults():
     for param in PARAMS.values():
-        assert param.parse(default_text(param)) == param.default
+        assert param.parse(param.text(param.default)) == param.default
 
 
 @pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "info", "datasets"])
@@ -42,8 +42,8 @@ def test_every_command_explains_itself(run, command):
 def test_every_parameter_is_in_the_help(run):
     words = " ".join(run("train", "--help").out.split())
     for param in PARAMS.values():
-        assert f"{option_name(param)} " in words
-        assert f"[default: {default_text(param)}]" in words
+        assert f"{param.flag} " in words
+        assert f"[default: {param.text(param.default)}]" in words
 
 
 def test_version(run):

@@ -154,7 +154,7 @@ def test_codes_of_categories_and_plain_numbers_have_their_names() -> None:
     inputs = fl.Inputs(embedded=1, plain=1, tables=[(5, 2)], size=3)
     net = fl.Network([3, 4, 1], inputs=inputs, seed=1)
     display = NetworkDisplay.from_network(net, [0.5, 1.0, 3.0], input_names=["age", "is new", "town"])
-    assert display.input_names == ["age", "age, wave 1", "age, wave 2", "is new", "town, number 1", "town, number 2"]
+    assert display.input_names == ["age", "age, wave 1", "age, wave 2", "is new", "town, learned 1", "town, learned 2"]
     np.testing.assert_allclose(
         display.values[0], inputs.forward(net.parameters, np.array([[0.5, 1, 3]], np.float32))[0]
     )

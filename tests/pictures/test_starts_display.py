@@ -5,7 +5,9 @@ import pytest
 
 import fallline as fl
 from fallline.errors import DivergenceWarning, ParameterError
+from fallline.fit import fit
 from fallline.pictures import StartsDisplay
+from fallline.table import load_bundled
 
 XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
@@ -49,3 +51,20 @@ def test_where_all_diverge_there_is_nothing_to_draw():
         run = fl.descend(fl.Network([1, 8, 1]), x, x[:, 0] ** 2, optimizer=fl.SGD(1e30), starts=2, epochs=50)
     with pytest.raises(ParameterError, match="no start came to a finite loss"):
         StartsDisplay.from_run(run)
+
+
+def test_shows_what_the_best_epochs_were_chosen_by():
+    """Curves and ends are of one measure: each start's lowest point is where it ended."""
+    run = fit(load_bundled("iris"), {"epochs": 20, "starts": 3}).run
+    display = StartsDisplay.from_run(run)
+    assert display.measured == "Brier score"
+    np.testing.assert_allclose(np.nanmin(display.curves, axis=0), display.losses)
+    assert display.axes_[0].get_ylabel() == "Brier score"
+
+
+def test_a_measure_of_which_more_is_better_is_turned_over():
+    X = np.linspace(-1, 1, 40)[:, None]
+    told = {"validation": (X, X[:, 0]), "metrics": "r2", "monitor": "-r2", "epochs": 5, "starts": 2}
+    display = StartsDisplay.from_run(fl.descend(fl.Network([1, 3, 1]), X, X[:, 0], **told))
+    assert display.measured == "minus R2"
+    np.testing.assert_allclose(np.nanmin(display.curves, axis=0), display.losses)

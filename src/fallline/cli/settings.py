@@ -17,16 +17,11 @@ def setting(name: str) -> Any:
     """
     param = PARAMS[name]
     return typer.Option(
-        option_name(param),
+        param.flag,
         help=help_text(param),
         metavar=_metavar(param),
         rich_help_panel=param.group,
     )
-
-
-def option_name(param: Param) -> str:
-    """Give the option as it is typed."""
-    return f"--{(param.option or param.name).replace('_', '-')}"
 
 
 def parse(typed: Mapping[str, str]) -> dict[str, Any]:
@@ -37,15 +32,6 @@ def parse(typed: Mapping[str, str]) -> dict[str, Any]:
 def help_text(param: Param) -> str:
     """Give what the table says, and the names to choose from."""
     return f"{param.doc} One of {', '.join(param.allowed)}." if isinstance(param.allowed, tuple) else param.doc
-
-
-def default_text(param: Param) -> str:
-    """Give the default as one would type it."""
-    if param.default is None:
-        return "none"
-    if isinstance(param.default, tuple):
-        return ",".join(f"{number:g}" for number in param.default)
-    return param.default if isinstance(param.default, str) else f"{param.default:g}"
 
 
 def _metavar(param: Param) -> str:

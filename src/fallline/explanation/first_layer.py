@@ -61,13 +61,7 @@ def first_layer_names(encoder: Encoder, inputs: Inputs | None) -> list[tuple[int
     given = input_names(encoder)
     if inputs is None:
         return given
-    names: list[tuple[int, str]] = []
-    for j, name in given[: inputs.embedded]:
-        names += [(j, name), *((j, f"{name}, wave {i}") for i in range(1, inputs.size))]
-    names += given[inputs.embedded : inputs.embedded + inputs.plain]
-    for (j, name), (_, size) in zip(given[inputs.embedded + inputs.plain :], inputs.tables, strict=True):
-        names += [(j, f"{name}, learned {i}") for i in range(1, size + 1)]
-    return names
+    return [(j, name + more) for (j, name), more in inputs.taken(given)]
 
 
 def first_layer(network: Network, encoded: Array) -> Array:

@@ -196,7 +196,7 @@ def fit(
         shares=shares,
         errors=judgement.errors,
     )
-    model.training.update(_record(table, job, run, starts, judgement, held_back_chose))
+    model.training.update(record(table, job, run, starts, judgement, held_back_chose))
     return Fit(
         model=model,
         run=run,
@@ -211,7 +211,7 @@ def fit(
     )
 
 
-def _record(
+def record(
     table: Table,
     job: Job,
     run: Run,

@@ -49,6 +49,8 @@ class PartialDependenceDisplay:
     rug : array
         Values of some rows; of labels how many rows have each.
     target : str
+    probability : bool
+        Whether the curves are probabilities.
 
     Attributes
     ----------
@@ -78,9 +80,10 @@ class PartialDependenceDisplay:
         names: Sequence[str],
         rug: Array,
         target: str,
+        probability: bool,
     ) -> None:
         self.column, self.kind, self.values, self.mean, self.band = column, kind, values, mean, band
-        self.names, self.rug, self.target = names, rug, target
+        self.names, self.rug, self.target, self.probability = names, rug, target, probability
 
     @classmethod
     def from_model(
@@ -164,6 +167,7 @@ class PartialDependenceDisplay:
             names=names,
             rug=counts[at.astype(np.int64)] if kind == "category" else some.column(column)[:N_RUG],
             target=subject.model.encoder.target.name,
+            probability=subject.model.task == "classification",
         )
 
     @property
@@ -201,11 +205,9 @@ class PartialDependenceDisplay:
         one = len(self.names) == 1
         colors = [POSITIVE] if one else [CYCLE[i % len(CYCLE)] for i in range(len(self.names))]
         self._draw_labels(colors) if self.kind == "category" else self._draw_curves(colors)
-        probability = self.names[0] != self.target and self.mean.min() >= 0 and self.mean.max() <= 1
-        ax.set_ylabel(
-            f"probability of {self.names[0]}" if probability and one else "probability" if probability else self.target
-        )
-        if probability:
+        of = f" of {self.names[0]}" if one else ""
+        ax.set_ylabel(f"probability{of}" if self.probability else self.target)
+        if self.probability:
             ax.set_ylim(-0.03, 1.03)
         if not one:
             ax.legend(frameon=False, title=self.target, ncols=1 if len(self.names) < 6 else 2)
@@ -235,7 +237,8 @@ class PartialDependenceDisplay:
             transform=ax.get_xaxis_transform(),
         )
         ax.set_xlabel(f"{self.column}  (a tick for each of {len(rug)} rows)")
-        ax.set_xlim(x[0], x[-1])
+        if x[0] < x[-1]:
+            ax.set_xlim(x[0], x[-1])
 
     def _draw_labels(self, colors: Sequence[str]) -> None:
         ax, order = self.ax_, np.argsort(self.mean[:, 0], kind="stable")
@@ -247,9 +250,10 @@ class PartialDependenceDisplay:
             for of, color, name in zip(self.mean.T, colors, self.names, strict=True)
         ]
         names = [f"{self.values[i]}\n{int(self.rug[i]):,}" for i in order]
-        slanted: dict[str, Any] = (
-            {"rotation": 30, "ha": "right"} if max(len(name) for name in names) * len(names) > 90 else {}
-        )
+        slanted: dict[str, Any] = {}
+        if max(len(name) for name in names) * len(names) > 90:
+            names = [name.replace("\n", ", ") for name in names]
+            slanted = {"rotation": 40 if len(names) < 10 else 90, "ha": "right" if len(names) < 10 else "center"}
         ax.set_xticks(places, names, **slanted)
         ax.set_xlabel(f"{self.column}  (with the number of rows)")
         ax.set_xlim(-0.6, len(order) - 0.4)

@@ -187,7 +187,7 @@ def box_around(points: Array, n: int, room: float = 0.22) -> tuple[Array, Array]
     `room` is what stays free around the points, over the longer side of what they span.
     """
     low, high = points.min(axis=0), points.max(axis=0)
-    wide, tall = high - low + 2 * (room * float((high - low).max()) or 1.0)
+    wide, tall = high - low + 2 * (room * float((high - low).max()) if (high > low).any() else 1.0)
     half = max(wide, BOX * tall) / 2, max(tall, wide / BOX) / 2
     middle = (low + high) / 2
     a, b = (np.linspace(middle[i] - half[i], middle[i] + half[i], n) for i in range(2))

@@ -162,7 +162,7 @@ class LayersDisplay:
         DataError, ParameterError
             The rows do not fit the network or the loss.
         """
-        return cls._of(network, Yardstick.of_rows(network, X, y, loss, rows)).plot(ax)
+        return cls.measured(network, Yardstick.of_rows(network, X, y, loss, rows)).plot(ax)
 
     @classmethod
     def from_run(cls, run: Run, *, start: int | None = None, rows: int = 1000, ax: Axes | None = None) -> LayersDisplay:
@@ -188,10 +188,11 @@ class LayersDisplay:
             There is no such network.
         """
         k = chosen_start(run, start)
-        return cls._of(run.networks[k], Yardstick.of_run(run, k, rows)).plot(ax)
+        return cls.measured(run.networks[k], Yardstick.of_run(run, k, rows)).plot(ax)
 
     @classmethod
-    def _of(cls, network: Network, yardstick: Yardstick) -> LayersDisplay:
+    def measured(cls, network: Network, yardstick: Yardstick) -> LayersDisplay:
+        """The same without drawing it, on a yardstick's rows; DataError where the network has diverged."""
         found, X = yardstick.gradient(network.parameters), yardstick.data.X
         if not np.isfinite(found).all():
             raise DataError("the gradient is not finite: the network has diverged")

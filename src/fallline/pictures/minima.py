@@ -17,7 +17,7 @@ from fallline.pictures.numbers import number
 from fallline.pictures.style import INK, halo, panels, title
 from fallline.pictures.yardstick import Yardstick
 from fallline.run import Run
-from fallline.surfaces import Plane
+from fallline.surfaces import Plane, height_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,8 @@ class MinimaDisplay:
         edge = [
             self.losses[[i, j]].max() + height for of in self.barriers for (i, j), height in zip(EDGES, of, strict=True)
         ]
-        heights = Heights.of(self.surfaces, np.concatenate([self.losses, edge]))
+        known = np.concatenate([self.losses, edge])
+        heights = Heights.of(self.surfaces, known[np.isfinite(known)])
         self.surfaces_: list[Any] = []
         self.texts_: list[Any] = []
         for panel, words in enumerate(("As trained", "Neurons matched")):
@@ -216,7 +217,7 @@ def _barriers(yardstick: Yardstick, networks: Sequence[Network]) -> Array:
     """How far the loss rises on the straight line between each two networks, shape (3,); see `surfaces.barrier`."""
     points, t = _points(networks), np.linspace(0, 1, N_EDGE)[:, None]
     along = [yardstick.losses((1 - t) * points[i] + t * points[j]) for i, j in EDGES]
-    return np.array([losses.max() - max(losses[0], losses[-1]) for losses in along])
+    return np.array([height_of(losses) for losses in along])
 
 
 def _grids(corners: Array, n: int) -> list[tuple[Array, Array]]:

@@ -107,12 +107,13 @@ class MinimizeDisplay:
         names = [f"path {i + 1}" for i in range(len(results))] if names is None else list(names)
         if len(names) != len(results):
             raise ParameterError(f"names has {len(names)} names; there are {len(results)} results")
-        paths = [result.path[np.isfinite(result.path).all(axis=1)] for result in results]
+        finite = [np.isfinite(result.path).all(axis=1) for result in results]
+        paths = [result.path[known] for result, known in zip(results, finite, strict=True)]
         everywhere = np.concatenate(paths)
         x, y = box_around(everywhere, n, ROOM)
         with np.errstate(all="ignore"):
             surface = np.array([[_value(f(np.array([s, t]))) for t in y] for s in x])
-        values = [result.path_fun[: len(path)] for path, result in zip(paths, results, strict=True)]
+        values = [result.path_fun[known] for result, known in zip(results, finite, strict=True)]
         return cls(x=x, y=y, surface=surface, paths=paths, values=values, names=names).plot(ax)
 
     @property

@@ -8,41 +8,23 @@ from typing import Any
 import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError
+from fallline.explanation.first_layer import input_names
 from fallline.inputs import Inputs
 from fallline.model import Model
 from fallline.network import Network
 from fallline.table import Encoder, Table
-from fallline.table.table import pixel_names
 
 Array = npt.NDArray[Any]
 
 
 def encoded_names(encoder: Encoder) -> list[str]:
     """The columns of a network's X: those that `Encoder.encode_inputs` makes of a table's, in its order."""
-    if encoder.image_shape is not None:
-        return list(pixel_names(encoder.image_shape))
-    embedded, plain = ([name for column in encoder.encodings for name in column.names[i]] for i in (0, 1))
-    return [*embedded, *plain, *(column.name for column in encoder.encodings if column.is_table)]
+    return [name for _, name in input_names(encoder)]
 
 
 def taken_names(inputs: Inputs | None, names: Sequence[str]) -> list[str]:
     """What the first layer takes: of an embedded number itself and its waves, of a code the numbers of its label."""
-    if inputs is None:
-        return list(names)
-    numbers, coded = names[: inputs.embedded + inputs.plain], names[inputs.embedded + inputs.plain :]
-    taken = []
-    for j, name in enumerate(numbers):
-        waves = range(1, inputs.size) if j < inputs.embedded else ()
-        taken += [name, *(f"{name}, wave {i}" for i in waves)]
-    for name, (_, size) in zip(coded, inputs.tables, strict=True):
-        taken += [f"{name}, number {i}" for i in range(1, size + 1)]
-    return taken
-
-
-def output_names(model: Model) -> list[str]:
-    """The columns of a network's output: classes, or what is learned."""
-    classes = model.classes
-    return model.encoder.target.answer_names if classes is None else [str(label) for label in classes]
+    return list(names) if inputs is None else [name + more for name, more in inputs.taken(names)]
 
 
 def checked_names(names: Sequence[str] | None, n: int, what: str) -> list[str] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError
+from fallline.explanation.answer import output_names as output_names_of
 from fallline.model import Model
 from fallline.network import Network
 from fallline.pictures import names, style
@@ -182,7 +183,7 @@ class NetworkDisplay:
             names.network_of(model, start),
             None if X is None else names.encoded_row(model, X, row),
             input_names=names.encoded_names(model.encoder),
-            output_names=names.output_names(model),
+            output_names=output_names_of(model.encoder.target),
             ax=ax,
             **plot,
         )
@@ -363,7 +364,7 @@ class NetworkDisplay:
         if letters < SMALLEST_LETTERS:
             return
         for place, text, part in zip(at, texts, share, strict=True):
-            color = "#999999" if self.values is None else "white" if abs(part) > 0.55 else style.INK
+            color = "#999999" if self.values is None else "white" if abs(part) > 0.4 else style.INK
             self.ax_.text(place[0], place[1], text, fontsize=letters, color=color, ha="center", va="center", zorder=4)
 
     def _draw_biases(self, column: int, at: Array, across: float) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fallline.activations import Activation
 from fallline.backpropagation import gradient
 from fallline.errors import DataError, ParameterError
+from fallline.explanation.answer import output_names as output_names_of
 from fallline.losses import LOSSES, Loss
 from fallline.model import Model
 from fallline.network import Network
@@ -270,7 +271,7 @@ class NeuronDisplay:
             loss=_loss_of(model),
             learning_rate=learning_rate,
             input_names=names.encoded_names(model.encoder),
-            output_names=names.output_names(model),
+            output_names=output_names_of(model.encoder.target),
             ax=ax,
             **plot,
         )

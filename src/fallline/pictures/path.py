@@ -136,7 +136,7 @@ class DescentPathDisplay:
         losses = yardstick.losses(points)
         if not np.isfinite(losses[0]):
             raise ParameterError(f"start {k} began where the loss is no finite number, so there is no way down to draw")
-        sane = losses <= CUT * losses[0]
+        sane = losses <= (CUT * losses[0] if losses[0] > 0 else losses[0] + CUT * max(1.0, -losses[0]))
         n_drawn = len(points) if sane[-1] else 1 + int(np.flatnonzero(sane)[-1])
         diverged_after = None if sane[-1] else int(steps[n_drawn - 1])
         points, steps, losses = points[:n_drawn], steps[:n_drawn], losses[:n_drawn]

@@ -11,6 +11,7 @@ from fallline.errors import ParameterError
 from fallline.pictures.numbers import number
 from fallline.pictures.style import INK, NEGATIVE, POSITIVE, WIDE, halo, log_scale, panels, quiet, title
 from fallline.run import Run
+from fallline.wording import SCORE_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ class StartsDisplay:
         run : Run
         threshold : float, optional
             Who ends above it is in a bad valley. If nothing is said: the best loss and a tenth of what its start gained
-            over the median loss of the first epoch.
+            over the median of the first epoch measured.
         ax : matplotlib Axes, optional
             From a grid; several take its place. Of a new figure by default.
 
@@ -79,16 +80,20 @@ class StartsDisplay:
         Raises
         ------
         ParameterError
-            No start came to a finite loss.
+            No start came to a finite loss, or to the end of an epoch.
         """
         if not np.isfinite(run.losses).any():
             raise ParameterError(f"no start came to a finite loss: {run.message}")
-        name = "loss" if run.validation is None else "validation_loss"
-        curves = run.history[name].astype(np.float64)
+        if not len(run.history):
+            raise ParameterError(f"there was no whole epoch to draw: {run.message}")
+        name = run.monitor.removeprefix("-")
+        curves = run.history[name].astype(np.float64) * (1 if name == run.monitor else -1)
         if threshold is None:
-            best, first = np.nanmin(run.losses), np.nanmedian(run.history["loss"][0])
-            threshold = float(best + SHARE * max(0.0, first - best))
-        measured = "training loss" if run.validation is None else "validation loss"
+            first = next((epoch for epoch in curves if np.isfinite(epoch).any()), run.losses)
+            best = np.nanmin(run.losses)
+            threshold = float(best + SHARE * max(0.0, np.nanmedian(first) - best))
+        words = {"loss": "training loss"}.get(name, SCORE_NAMES.get(name, name.replace("_", " ")))
+        measured = words if name == run.monitor else f"minus {words}"
         losses = run.losses.astype(np.float64)
         return cls(curves=curves, losses=losses, threshold=threshold, measured=measured).plot(ax)
 
@@ -154,6 +159,6 @@ class StartsDisplay:
             quiet(axis)
         n_bad = self.n_bad
         what = "No start ends" if n_bad == 0 else f"{n_bad} of {len(self.losses)} starts end{'s' * (n_bad == 1)}"
-        title(left, f"{what} in a bad valley", f"{len(self.losses)} random starts, the same rows")
+        title(left, f"{what} in a bad valley", f"{len(self.losses)} random starts")
         title(right, "", "where each one ended")
         return self

@@ -59,7 +59,7 @@ def report_of_fit(fitted: Fit, table: Table, findings: Sequence[Finding] = ()) -
         sections.append(result_section(model, judged, outputs, f"{which}.{chose}".removesuffix("."), fitted.beside))
         numbers = _numbers(model, judged, outputs, fitted.beside)
     each = fitted.judgement.each
-    sections.append(starts_section(fitted.run, each, [fitted.run.kept_epochs[k] for k in fitted.starts]))
+    sections.append(starts_section(fitted.run, each, fitted.starts, [fitted.run.kept_epochs[k] for k in fitted.starts]))
     sections += [rows_section(model, *_judged(fitted, table)), _settings(model, table)]
     return Page(_title(model), _subtitle(model, table), _with_sizes(numbers, model, table), sections, _foot())
 
@@ -98,7 +98,7 @@ def report_of_model(model: Model, table: Table | None = None) -> Page:
         which += "; if the networks learned from them, they are too good"
         sections.append(result_section(model, measured, outputs, which, {}))
         numbers = _numbers(model, measured, outputs, {})
-    sections.append(starts_section(None, model.training.get("each", ()), model.training.get("kept_epochs", ())))
+    sections.append(starts_section(None, *(model.training.get(name, ()) for name in ("each", "starts", "kept_epochs"))))
     sections += [] if table is None else [rows_section(model, table, known)]
     sections.append(_settings(model, table))
     return Page(_title(model), _subtitle(model, table), _with_sizes(numbers, model, table), sections, _foot())
@@ -137,7 +137,7 @@ def report_of_run(run: Run) -> Page:
             [displayed(lambda ax: NetworkDisplay.from_network(net, run.data.X[:1], ax=ax), size=(10, 6.2), wide=True)],
         ),
         descent_section(run.history, run, loss_curve_of(run)),
-        starts_section(run, (), run.kept_epochs),
+        starts_section(run, (), (), ()),
         Section("settings", "Settings", [Grid("What was set", ["setting", "value"], rows)]),
     ]
     head = [
@@ -235,8 +235,8 @@ def _with_sizes(numbers: list[tuple[str, str, str]], model: Model, table: Table 
     trained = model.training.get("rows", {}).get("trained")
     if trained:
         numbers = [*numbers, ("rows learned from", f"{trained:,}", f"{len(model.encoder.columns)} columns")]
-    each = "each" if len(model.networks) > 1 else "weights and biases"
-    return [*numbers, ("networks", str(len(model.networks)), f"{len(model.network.parameters):,} numbers {each}")]
+    what = "numbers each" if len(model.networks) > 1 else "weights and biases"
+    return [*numbers, ("networks", str(len(model.networks)), f"{len(model.network.parameters):,} {what}")]
 
 
 def _settings(model: Model, table: Table | None) -> Section:

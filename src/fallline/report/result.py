@@ -114,7 +114,8 @@ def _classes(model: Model, table: Table, outputs: Array) -> list[Block]:
                 return results.roc(model, table, paper.subplots(), outputs)
 
             blocks.append(figure(roc, alt, alt, lambda drawn: _found(drawn, names[-len(drawn) :]), size=SQUARE))
-    alt = "Calibration: how often the predicted class was right, over how probable it was said to be."
+    right = f"{names[1]} came true" if len(names) == 2 else "the predicted class was right"
+    alt = f"Calibration: how often {right}, over how probable it was said to be."
 
     def calibration(paper: Any) -> Any:
         return results.calibration(model, table, paper.subplots(), outputs=outputs)
@@ -148,7 +149,7 @@ def _most_wrong(counts: Array, names: list[str]) -> str:
     """The pair of classes that is mixed up most."""
     off = counts - np.diag(np.diag(counts))
     i, j = np.unravel_index(int(off.argmax()), off.shape)
-    return f"{names[i]} taken for {names[j]}, {off[i, j]:,} times"
+    return f"{names[i]} taken for {names[j]}, {off[i, j]:,} time{'s' * bool(off[i, j] != 1)}"
 
 
 def _numbers(model: Model, table: Table, outputs: Array) -> list[Block]:
@@ -196,6 +197,9 @@ def _columns(model: Model, table: Table) -> list[Block]:
     aside = scratch_axes()
     display = ImportanceDisplay.from_model(model, table, measure, n_repeats=REPEATS, rows=ROWS, ax=aside)
     blocks: list[Block] = [displayed(display.plot, size=(10, 1.4 + 0.27 * min(20, len(used))), wide=True)]
+    if model.training.get("rows", {}).get("folds"):
+        words = "All networks answer here, also those that learned from these rows; above each row is judged by others."
+        blocks.append(Text(words))
     means = display.importances.mean(axis=1)
     unlabelled = replace(table, y=None)
     for i in np.argsort(-means, kind="stable")[:MOST_DEPENDENCES]:

@@ -58,7 +58,8 @@ def _answer(explanation: Explanation) -> str:
     last = explanation.answer
     if last.probabilities is None:
         return _written(last.answer[0])
-    return f"{_written(last.answer[0])} ({float(np.max(last.probabilities)):.1%} sure)"
+    sure = f"{float(np.max(last.probabilities)):.1%}"
+    return f"{_written(last.answer[0])} ({'over 99.9%' if sure == '100.0%' else sure} sure)"
 
 
 def _written(value: object) -> str:
@@ -111,7 +112,8 @@ def _bars(explanation: Explanation) -> Figure:
         title(ax, "What moved the answer", f"from {c.baseline:.4g} for a typical row to {c.answer:.4g}", 60)
 
     caption = (
-        f"What moved {c.of} from {c.baseline:.4g}, the answer for a typical row, to {c.answer:.4g}: "
+        f"Row {explanation.row}: what moved {c.of} from {c.baseline:.4g}, the answer for a typical row, "
+        f"to {c.answer:.4g}: "
         + ", ".join(f"{name} {c.columns[name]:+.3g}" for name in shown[:4])
         + f". Together {c.total:+.4g} ({c.method})."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,14 +70,12 @@ def descent_section(history: History, run: Run | None, curve: Callable[[Any], An
     if run is not None:
         known = run
         if known.recorder is not None and len(known.recorder.steps) > 1:
-            try:
+            with contextlib.suppress(ParameterError):  # it ended where it began
                 path = displayed(
                     lambda ax: DescentPathDisplay.from_run(known, n=GRID, rows=ROWS, ax=ax),
                     size=(10, 7.5), wide=True, pixels=True,
                 )  # fmt: skip
-            except ParameterError:  # it ended where it began
-                path = None
-            blocks += [path] if path is not None else []
+                blocks.append(path)
             blocks.append(displayed(lambda ax: LayerNormsDisplay.from_run(known, ax=ax), size=(6.4, 5.2)))
         blocks.append(
             displayed(
@@ -87,27 +86,29 @@ def descent_section(history: History, run: Run | None, curve: Callable[[Any], An
     return Section("descent", "The way down", blocks)
 
 
-def starts_section(run: Run | None, each: Sequence[dict[str, float]], kept_epochs: Sequence[int]) -> Section:
-    """Where the random starts ended, and the plane through three of them."""
+def starts_section(
+    run: Run | None, each: Sequence[dict[str, float]], starts: Sequence[int], kept_epochs: Sequence[int]
+) -> Section:
+    """Where the random starts ended, and the plane through three of them; `each` has the scores of some starts."""
     blocks: list[Block] = []
     if each and len(each) > 1:
         names = list(each[0])
         rows = [
-            [str(k), str(kept_epochs[k]) if k < len(kept_epochs) else "", *(score(name, s[name]) for name in names)]
-            for k, s in enumerate(each)
+            [str(k), str(epoch), *(score(name, of_start[name]) for name in names)]
+            for k, epoch, of_start in zip(starts, kept_epochs, each, strict=False)
         ]
         header = ["start", "kept at epoch", *(SCORE_NAMES.get(name, name) for name in names)]
         blocks.append(Grid("Each start alone, on the rows that it held back", header, rows))
-    if run is None or len(run.networks) < 2 or not np.isfinite(run.losses).any():
+    if run is None or len(run.networks) < 2 or not np.isfinite(run.losses).any() or not len(run.history):
         return Section("starts", "Many starts", blocks)
     known = run
     blocks.insert(0, displayed(lambda ax: StartsDisplay.from_run(known, ax=ax), size=(10, 4.6), wide=True))
     if np.isfinite(run.losses).sum() >= 3:
-        blocks.append(
-            displayed(
+        with contextlib.suppress(ParameterError):  # some ended at the same point
+            plane = displayed(
                 lambda ax: MinimaDisplay.from_run(known, n=25, rows=ROWS, ax=ax), size=(10, 4.8), wide=True, pixels=True
             )
-        )
+            blocks.append(plane)
     return Section("starts", "Many starts", blocks)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from fallline.network import Network
 from fallline.params import PARAMS
 from fallline.studio.journal import Action, Journal
 from fallline.table import Table
+
+if TYPE_CHECKING:
+    from fallline.studio.race import Race
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +84,10 @@ class View:
         Steps and points of the path so far.
     diverged : bool
     engine : Engine
+    journal : Journal
+        So far.
+    race : Race or None
+        That the page has begun, if any.
     """
 
     table: Table
@@ -94,6 +101,13 @@ class View:
     pairs: list[tuple[int, Array]]
     diverged: bool
     engine: Engine
+    journal: Journal
+    race: Race | None = None
+
+    @property
+    def measured_table(self) -> Table:
+        """The rows of `measured` as the user knows them."""
+        return self.job.rows.train if self.validation is None else self.job.rows.measured
 
     @property
     def measured(self) -> Data:
@@ -102,8 +116,8 @@ class View:
 
     @cached_property
     def history(self) -> dict[str, Array]:
-        """Columns step, epoch, loss, validation_loss and the metrics, of one length."""
-        names = self.rows[0] if self.rows else ("step", "epoch", "loss")
+        """Columns step, epoch, loss, validation_loss, the metrics and learning_rate, of one length."""
+        names = self.rows[0] if self.rows else ("step", "epoch", "loss", "learning_rate")
         return {name: np.array([row[name] for row in self.rows]) for name in names}
 
     @cached_property
@@ -267,6 +281,7 @@ class Experiment:
         self._n_epochs += 1
         if self._n_epochs % self._measure_every == 0:
             row = {"step": self.step, "epoch": self.epoch, "loss": loss} | self._measured()
+            row["learning_rate"] = self.plan.starts[0].learning_rate
             self._history.append(row)
             if len(self._history) > MOST_ROWS_OF_HISTORY:
                 self._history = self._history[1::2]
@@ -394,6 +409,7 @@ class Experiment:
             pairs=self.recorder.pairs,
             diverged=self.diverged,
             engine=self.engine,
+            journal=replace(self.journal, actions=list(self.journal.actions)),
         )
 
 

@@ -8,11 +8,17 @@ from typing import Any
 
 from fallline.studio.experiment import View
 from fallline.studio.topics.answers import answers
+from fallline.studio.topics.cell import cell
 from fallline.studio.topics.curve import curve
 from fallline.studio.topics.data import data
 from fallline.studio.topics.descent import descent
+from fallline.studio.topics.drawn import drawn
+from fallline.studio.topics.images import images
+from fallline.studio.topics.layers import layers
 from fallline.studio.topics.network import network
 from fallline.studio.topics.neuron import neuron
+from fallline.studio.topics.results import results
+from fallline.studio.topics.starts import starts
 
 
 @dataclass(frozen=True)
@@ -38,4 +44,10 @@ TOPICS = {
     "answers": Topic(answers, 0.5),
     "data": Topic(data, 5.0),
     "descent": Topic(descent, 2.0),
+    "starts": Topic(starts, 0.5),
+    "layers": Topic(layers, 1.0),
+    "images": Topic(images, 1.0),
+    "results": Topic(results, 1.0),
+    "cell": Topic(cell, 2.0),
+    "drawn": Topic(drawn, 0.2),
 }

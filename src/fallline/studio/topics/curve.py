@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 def curve(view: View, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Losses and measures of the epochs so far."""
     history = view.history
-    metrics = [name for name in history if name not in ("step", "epoch", "loss", "validation_loss")]
+    metrics = [name for name in history if name not in ("step", "epoch", "loss", "validation_loss", "learning_rate")]
     lowest = history.get("validation_loss", history["loss"])
     known = len(lowest) > 0 and bool(np.isfinite(lowest).any())
     best = float(history["epoch"][np.nanargmin(lowest)]) if known else None

@@ -36,7 +36,7 @@ def data(view: View, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     preview: list[list[str]] = []
     if table.image_shape is None:
         shown = table.columns[:MOST_COLUMNS]
-        preview = [[_cell(table, name, i) for name in shown] for i in range(min(PREVIEW, table.n_rows))]
+        preview = [[cell_text(table, name, i) for name in shown] for i in range(min(PREVIEW, table.n_rows))]
     arrays: dict[str, Array] = {}
     if table.image_shape is not None:
         some = np.linspace(0, table.n_rows - 1, min(2 * PREVIEW, table.n_rows)).astype(np.int64)
@@ -66,7 +66,8 @@ def data(view: View, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     return described, arrays | {"target_counts": counts}
 
 
-def _cell(table: Table, name: str, row: int) -> str:
+def cell_text(table: Table, name: str, row: int) -> str:
+    """What a row holds in a column, in words; nothing where it is missing."""
     x = float(table.X[row, table.columns.index(name)])
     if np.isnan(x):
         return ""
