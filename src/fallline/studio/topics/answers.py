@@ -13,7 +13,7 @@ from fallline.errors import ParameterError
 from fallline.explanation.answer import output_names
 from fallline.explanation.first_layer import input_names
 from fallline.studio.experiment import View
-from fallline.studio.topics.ruler import outputs, some, some_rows
+from fallline.studio.ruler import outputs, some, some_rows
 
 Array = npt.NDArray[Any]
 
