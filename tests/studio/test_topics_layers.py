@@ -45,7 +45,19 @@ def test_dead_neurons_are_counted_and_found():
     view.network.b[0][:5] = -1e3
     data, _ = layers(view, {})
     assert data["layers"][0]["dead"] >= 5
+    assert found(view)["dead_units"]["mends"] == "back"  # where they live
+    view.good[...] = view.network.parameters
     assert found(view)["dead_units"]["mends"] is None
+
+
+def test_neurons_that_died_of_large_steps_come_back():
+    experiment = Experiment(load_bundled("digits"))
+    experiment.advance(2 * experiment.steps_per_epoch)
+    experiment.apply("set", learning_rate=3.0)
+    experiment.advance(6 * experiment.steps_per_epoch)
+    assert found(experiment.view())["dead_units"]["mends"] == "back"
+    experiment.apply("back")
+    assert "dead_units" not in found(experiment.view())
 
 
 def test_a_descent_that_diverged_can_be_mended_by_going_back():

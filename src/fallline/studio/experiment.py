@@ -86,6 +86,8 @@ class View:
     engine : Engine
     journal : Journal
         So far.
+    good : array of shape (P,)
+        Parameters of the last good point.
     race : Race or None
         That the page has begun, if any.
     """
@@ -102,6 +104,7 @@ class View:
     diverged: bool
     engine: Engine
     journal: Journal
+    good: Array
     race: Race | None = None
 
     @property
@@ -410,6 +413,7 @@ class Experiment:
             diverged=self.diverged,
             engine=self.engine,
             journal=replace(self.journal, actions=list(self.journal.actions)),
+            good=self.good.parameters[0],
         )
 
 

@@ -19,7 +19,7 @@ from fallline.metrics import measure
 from fallline.network import Network
 from fallline.pictures.yardstick import Yardstick
 from fallline.studio.experiment import View
-from fallline.studio.topics.ruler import outputs, ruler
+from fallline.studio.ruler import outputs, ruler
 from fallline.surfaces import Barrier, Plane, barrier
 
 Array = npt.NDArray[Any]

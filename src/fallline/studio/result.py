@@ -54,6 +54,7 @@ def run_of(view: View, since: int = 0) -> Run:
         best_start=0,
         history=History(epochs),
         stopped_because="",
+        monitor="loss" if view.validation is None else "validation_loss",
         stop_reason="diverged" if view.diverged else "finished",
         message="the descent was taken in hand",
         kept_steps=[view.step],

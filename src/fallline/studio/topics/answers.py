@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fallline.engines import Data
 from fallline.errors import ParameterError
 from fallline.explanation.answer import output_names
 from fallline.explanation.first_layer import input_names
 from fallline.studio.experiment import View
+from fallline.studio.ruler import outputs, some, some_rows
 
 Array = npt.NDArray[Any]
 
@@ -24,28 +26,21 @@ def answers(view: View, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """`map` of two columns where they are asked for, or are all there are; else `confusion`, `scatter` for numbers."""
     names = [name for _, name in input_names(view.job.encoder)]
     columns = asked.get("columns", [0, 1] if len(names) == 2 else None)
-    rows = view.measured
-    if len(rows.X) > MOST_ROWS:
-        rows = rows.rows(np.linspace(0, len(rows.X) - 1, MOST_ROWS).astype(np.int64))
+    rows = some_rows(view.measured, MOST_ROWS)
     if columns is not None:
-        data, arrays = _map(view, rows.X, _checked(columns, len(names)))
+        data, arrays = _map(view, rows, _checked(columns, len(names)))
         return data | {"names": [names[i] for i in columns]}, arrays
-    A = _outputs(view, rows.X)
+    A = outputs(view, rows.X)
     target = view.job.encoder.target
     if target.classes is None:
-        some = np.linspace(0, len(A) - 1, min(len(A), MOST_POINTS)).astype(np.int64)
-        said, true = A[some, 0], rows.Y[some, 0]
+        shown = some(len(A), MOST_POINTS)
+        said, true = A[shown, 0], rows.Y[shown, 0]
         if target.task == "regression":
-            said, true = target.numbers(A[some])[:, 0, 0], target.truth(rows.Y[some])[:, 0]
+            said, true = target.numbers(A[shown])[:, 0, 0], target.truth(rows.Y[shown])[:, 0]
         return {"kind": "scatter", "name": target.answer_names[0]}, {"said": said, "true": true}
     n = target.n_out
     counts = np.bincount(_codes(rows.Y) * n + A.argmax(axis=1), minlength=n * n).reshape(n, n)
     return {"kind": "confusion", "classes": output_names(target), "rows": len(A)}, {"counts": counts}
-
-
-def _outputs(view: View, X: Array) -> Array:
-    A = view.engine.predict(view.plan.shape, view.network.parameters, X)
-    return view.plan.loss.predictions(A, view.plan.shape.layers[-1].activation)
 
 
 def _codes(Y: Array) -> Array:
@@ -59,10 +54,10 @@ def _checked(columns: Any, n: int) -> tuple[int, int]:
     return columns[0], columns[1]
 
 
-def _map(view: View, X: Array, columns: tuple[int, int]) -> tuple[dict[str, Any], dict[str, Array]]:
+def _map(view: View, rows: Data, columns: tuple[int, int]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Answers over two inputs as they are encoded, the others at their medians."""
-    i, j = columns
-    some = np.linspace(0, len(X) - 1, min(len(X), MOST_POINTS)).astype(np.int64)
+    (i, j), X, Y = columns, rows.X, rows.Y
+    shown = some(len(X), MOST_POINTS)
     axes = []
     for c in columns:
         low, high = X[:, c].min(), X[:, c].max()
@@ -71,16 +66,16 @@ def _map(view: View, X: Array, columns: tuple[int, int]) -> tuple[dict[str, Any]
     grid = np.repeat(np.median(X, axis=0)[None].astype(X.dtype), MAP * MAP, axis=0)
     grid[:, i] = np.tile(axes[0], MAP)
     grid[:, j] = np.repeat(axes[1], MAP)
-    A = _outputs(view, grid)
-    target, Y = view.job.encoder.target, view.measured.Y
-    arrays: dict[str, Array] = {"a": axes[0], "b": axes[1], "x": X[some, i], "y": X[some, j]}
+    A = outputs(view, grid)
+    target = view.job.encoder.target
+    arrays: dict[str, Array] = {"a": axes[0], "b": axes[1], "x": X[shown, i], "y": X[shown, j]}
     if target.classes is None:
-        arrays |= {"heights": A[:, 0].reshape(MAP, MAP), "truth": Y[some, 0]}
+        arrays |= {"heights": A[:, 0].reshape(MAP, MAP), "truth": Y[shown, 0]}
         return {"kind": "map", "classes": None, "name": target.answer_names[0]}, arrays
     best = A.argmax(axis=1)
     arrays |= {
         "classes": best.astype(np.uint8).reshape(MAP, MAP),
         "chances": A[np.arange(len(A)), best].reshape(MAP, MAP),
-        "truth": _codes(Y)[some],
+        "truth": _codes(Y)[shown],
     }
     return {"kind": "map", "classes": output_names(target)}, arrays

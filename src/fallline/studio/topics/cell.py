@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.studio.experiment import View
+from fallline.studio.ruler import outputs, some
 from fallline.studio.topics.asked import whole
 from fallline.studio.topics.data import cell_text
 from fallline.studio.topics.images import as_pictures, codes_of
 from fallline.studio.topics.results import MOST_ROWS
-from fallline.studio.topics.ruler import outputs, some
 
 Array = npt.NDArray[Any]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from fallline.errors import ParameterError
 from fallline.pictures.yardstick import Yardstick
 from fallline.studio.experiment import View
+from fallline.studio.ruler import ruler, some
 from fallline.studio.topics.asked import whole
-from fallline.studio.topics.ruler import ruler, some
 from fallline.surfaces import Plane
 
 Array = npt.NDArray[Any]

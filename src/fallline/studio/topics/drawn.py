@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.studio.experiment import View
+from fallline.studio.ruler import outputs
 from fallline.studio.topics.images import answer_to, shape_of
-from fallline.studio.topics.ruler import outputs
 
 Array = npt.NDArray[Any]
 

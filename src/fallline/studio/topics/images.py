@@ -11,8 +11,8 @@ import numpy.typing as npt
 from fallline.errors import ParameterError
 from fallline.explanation.answer import output_names
 from fallline.studio.experiment import View
+from fallline.studio.ruler import outputs, some
 from fallline.studio.topics.asked import whole
-from fallline.studio.topics.ruler import outputs, some
 
 Array = npt.NDArray[Any]
 

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fallline.diagnosis import Finding
 from fallline.errors import DataError
 from fallline.pictures.layers import LayersDisplay
 from fallline.studio.experiment import View
 from fallline.studio.result import run_of
-from fallline.studio.topics.ruler import ruler
+from fallline.studio.ruler import ruler
 
 Array = npt.NDArray[Any]
 
 NUMBERS = 20_000_000  # weights times rows of a gradient, at most
 MOST_ROWS, FEWEST_ROWS = 500, 16
-MENDED_BY_BACK = ("diverged", "step_too_large")
+STEPS = ("diverged", "step_too_large")  # findings that half the step size mends
+UNITS = ("dead_units", "saturated_units")  # findings that the last good point may not have
 
 
 def layers(view: View, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Histograms of each layer on some training rows, and the findings of a diagnosis."""
-    findings = [
-        asdict(one) | {"mends": "back" if one.name in MENDED_BY_BACK else None}
-        for one in run_of(view, _since(view)).diagnose()
-        if one.name != "too_few_epochs"  # it goes on
-    ]
+    findings = [one for one in run_of(view, _since(view)).diagnose() if one.name != "too_few_epochs"]  # it goes on
     n_parameters = len(view.network.parameters)
     yardstick = ruler(view, max(FEWEST_ROWS, min(MOST_ROWS, NUMBERS // n_parameters)))
-    data: dict[str, Any] = {"findings": findings, "rows": yardstick.n_rows, "layers": []}
+    told = [asdict(one) | {"mends": "back" if _is_mended(view, one) else None} for one in findings]
+    data: dict[str, Any] = {"findings": told, "rows": yardstick.n_rows, "layers": []}
     try:
         with np.errstate(all="ignore"):  # of a descent that is about to diverge
             spread = LayersDisplay.measured(view.network, yardstick)
@@ -59,6 +58,14 @@ def layers(view: View, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
         for name, part in parts.items():
             arrays |= {f"{name}{l}_counts": part.counts, f"{name}{l}_edges": part.edges}
     return data, arrays
+
+
+def _is_mended(view: View, finding: Finding) -> bool:
+    """Whether half the step size from the last good point on would mend it."""
+    if finding.name not in UNITS:
+        return finding.name in STEPS
+    back = replace(view, network=view.network.copy(view.good))
+    return all(one.name != finding.name for one in run_of(back).diagnose())
 
 
 def _since(view: View) -> int:

@@ -62,7 +62,7 @@ def row_values(view: View, row: int) -> tuple[Array, Any]:
 
 def answer_of(view: View, row: int, A: Array) -> dict[str, Any]:
     """The truth of a row, and what the network answers."""
-    target, measured = view.job.encoder.target, view.job.rows.measured if view.validation else view.job.rows.train
+    target, measured = view.job.encoder.target, view.measured_table
     answer = target.decode(view.plan.loss.predictions(A, view.plan.shape.layers[-1].activation))
     assert measured.y is not None
     return {"truth": measured.y[row].tolist(), "answer": answer[0].tolist(), "n_rows": len(view.measured.X)}
