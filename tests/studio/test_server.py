@@ -163,3 +163,37 @@ def test_the_journal_that_is_downloaded_leads_to_the_same_bits(page, ask):
     np.testing.assert_array_equal(arrays["W0"], again.view().network.W[0])
     page.tell("step", unit="epoch", n=2)
     assert ask("/history.csv")[2].decode().splitlines()[0].startswith("step,epoch,loss,validation_loss,accuracy")
+
+
+def test_the_model_and_the_report_are_of_the_network_as_it_is(page, ask, tmp_path):
+    page.tell("step", unit="epoch", n=3)
+    status, headers, body = ask("/model")
+    assert (status, "attachment" in headers["content-disposition"]) == (200, True)
+    (tmp_path / "m.fallline").write_bytes(body)
+    model = fl.load(tmp_path / "m.fallline")
+    page.tell("watch", topics={"network": {"most": 64}})
+    _, arrays = page.frame("network")
+    np.testing.assert_array_equal(model.network.W[2], arrays["W2"])
+    digits = load_bundled("digits")
+    assert model.evaluate(digits)["accuracy"] > 0.7
+    text = ask("/report")[2].decode()
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.count("<figure") > 3
+    page.tell("set", learning_rate=1e9)
+    page.tell("step", unit="epoch")
+    status, _, body = ask("/model")
+    assert (status, "diverged" in json.loads(body)["error"]) == (422, True)
+
+
+def test_a_race_of_many_starts(page):
+    assert "needs" in page.tell("race", starts=3)["error"]
+    assert "from 2 to 50" in page.tell("race", starts=1, epochs=3)["error"]
+    page.tell("watch", topics={"starts": {}})
+    assert page.frame("starts")[0]["data"]["phase"] == "none"
+    page.tell("run")
+    assert not page.tell("race", starts=4, epochs=3)["state"]["running"]
+    _, arrays = page.frame("starts", lambda header: header["data"]["phase"] == "finished")
+    assert arrays["losses"].shape == (4, 3)
+    page.tell("race", starts=50, epochs=1000)
+    page.tell("stop_race")
+    page.frame("starts", lambda header: header["data"]["phase"] not in ("none", "running"))

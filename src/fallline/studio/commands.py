@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fallline.errors import ParameterError, did_you_mean
+from fallline.studio.race import EPOCHS, STARTS
 from fallline.studio.topics import TOPICS
 
 MOST_STEPS = 1000  # in one command
@@ -121,6 +122,8 @@ VERBS = {
     "set": Verb(_DESCENT, owner=True),
     "restart": Verb(_START, owner=True),
     "back": Verb(owner=True),
+    "race": Verb({"starts": _whole(*STARTS), "epochs": _whole(*EPOCHS)}, ("starts", "epochs"), owner=True),
+    "stop_race": Verb(owner=True),
     "open": Verb({"name": _text, "upload": _text, "target": _text, "drop": _texts, "kinds": _kinds}, owner=True),
 }
 

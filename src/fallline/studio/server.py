@@ -28,8 +28,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from fallline.errors import DataError, FalllineError, ParameterError
-from fallline.studio.experiment import Experiment
+from fallline.studio.experiment import Experiment, View
 from fallline.studio.guard import Guard, hosts_of
+from fallline.studio.race import Race
+from fallline.studio.result import model_of
 from fallline.studio.tab import Tab
 from fallline.studio.trainer import Trainer
 from fallline.table import BUNDLED, Table, read
@@ -63,6 +65,8 @@ class Studio:
         self.trainer = Trainer(experiment)
         self.own = True
         self.n_tabs = 0
+        self.race: Race | None = None
+        self._n_races = 0
         self._folder = tempfile.TemporaryDirectory(prefix="fallline-")
         self._uploads: dict[str, tuple[Path, str]] = {}
 
@@ -130,7 +134,11 @@ class Studio:
             table = read(name, target, drop=drop, kinds=kinds)
         else:
             raise ParameterError(f"there is no bundled set {name!r:.40}; choose from {', '.join(BUNDLED)}")
-        self.trainer.replace(Experiment(table)).result()
+        experiment = Experiment(table)
+        self.end_race()
+        self.race = None
+        self._n_races += 1
+        self.trainer.replace(experiment).result()
 
     def _read(self, how: Callable[..., Table], path: Path, called: str, **options: Any) -> Table:
         """Read an upload; what is wrong with it is said of the name it came with."""
@@ -139,8 +147,25 @@ class Studio:
         except FalllineError as error:
             raise type(error)(str(error).replace(str(path), called)) from None
 
+    @property
+    def race_version(self) -> tuple[int, int]:
+        """Changes whenever something happens to a race."""
+        return self._n_races, 0 if self.race is None else self.race.version
+
+    def begin_race(self, view: View, starts: int, epochs: int) -> None:
+        """Send many starts down, in place of those of an earlier race."""
+        self.end_race()
+        self.race = Race(view, starts, epochs)
+        self._n_races += 1
+
+    def end_race(self) -> None:
+        """Stop the race, if there is one; what it has come to stays."""
+        if self.race is not None:
+            self.race.stop()
+
     def close(self) -> None:
-        """End the trainer, and forget the uploads."""
+        """End the trainer and the race, and forget the uploads."""
+        self.end_race()
         self.trainer.close()
         self._folder.cleanup()
 
@@ -196,6 +221,14 @@ def app(studio: Studio) -> Starlette:
         writer.writerows(view.rows)
         return _download(text.getvalue().encode(), "text/csv", "history.csv")
 
+    async def model(request: Request) -> Response:
+        view = await _asked(studio, lambda experiment: experiment.view())
+        return _download(await run_in_threadpool(_saved, view), "application/octet-stream", "model.fallline")
+
+    async def report(request: Request) -> Response:
+        view = await _asked(studio, lambda experiment: experiment.view())
+        return _download(await run_in_threadpool(_reported, view), "text/html", "report.html")
+
     return Starlette(
         routes=[
             Route("/", page),
@@ -204,9 +237,17 @@ def app(studio: Studio) -> Starlette:
             WebSocketRoute("/socket", socket),
             Route("/data", data, methods=["POST"]),
             Route("/journal", journal),
+            Route("/model", model),
+            Route("/report", report),
             Route("/history.csv", history),
-        ]
+        ],
+        exception_handlers={FalllineError: _said},
     )
+
+
+async def _said(request: Request, error: Exception) -> Response:
+    """What cannot be done, in its one line."""
+    return JSONResponse({"error": str(error)}, 422)
 
 
 _FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}
@@ -218,6 +259,24 @@ async def _asked(studio: Studio, look: Any) -> Any:
 
 def _download(content: bytes, kind: str, name: str) -> Response:
     return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _saved(view: View) -> bytes:
+    """A model file of the network as it is now."""
+    with tempfile.TemporaryDirectory(prefix="fallline-") as folder:
+        path = Path(folder, "model.fallline")
+        model_of(view).save(path)
+        return path.read_bytes()
+
+
+def _reported(view: View) -> bytes:
+    """A report of the network as it is now, on the rows held back."""
+    from fallline.report import report_of_model, write
+
+    with tempfile.TemporaryDirectory(prefix="fallline-") as folder:
+        path = Path(folder, "report.html")
+        write(report_of_model(model_of(view), view.job.rows.measured if view.validation else view.table), path)
+        return path.read_bytes()
 
 
 def _too_large() -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from starlette.concurrency import run_in_threadpool
@@ -35,7 +36,7 @@ class Tab:
         self.socket, self.studio = socket, studio
         self.watched: dict[str, dict[str, Any]] = {"tick": {}}
         self.visible = True
-        self.sent: dict[str, tuple[int, float]] = {}  # version and time of each topic's last frame
+        self.sent: dict[str, tuple[Any, float]] = {}  # version and time of each topic's last frame
         self.stir = asyncio.Event()
 
     async def serve(self) -> None:
@@ -65,18 +66,20 @@ class Tab:
 
     async def _send_due(self) -> None:
         trainer, now = self.studio.trainer, time.monotonic()
-        version = trainer.version
+        version = trainer.version, self.studio.race_version
         due = {
             name: asked
             for name, asked in self.watched.items()
-            if self.sent.get(name, (-1, 0.0))[0] != version
-            and now - self.sent.get(name, (-1, -1e9))[1] >= (TICK_SECONDS if name == "tick" else TOPICS[name].seconds)
+            if self.sent.get(name, (None, 0.0))[0] != version
+            and now - self.sent.get(name, (None, -1e9))[1] >= (TICK_SECONDS if name == "tick" else TOPICS[name].seconds)
         }
         if not due:
             return
         wants_view = set(due) != {"tick"}
         look: Callable[[Experiment], Any] = lambda e: (e.state(), e.view() if wants_view else None)  # noqa: E731
         state, view = await self._of(look)
+        if view is not None:
+            view = replace(view, race=self.studio.race)
         for name, asked in due.items():
             data = self.studio.shown(state)
             arrays: dict[str, Any] = {}
@@ -128,6 +131,11 @@ class Tab:
         elif do == "step":
             rest = trainer.step(arguments.get("n", 1), arguments.get("unit", "batch"))
             await asyncio.shield(asyncio.wrap_future(rest))
+        elif do == "race":
+            await asyncio.wrap_future(trainer.pause())
+            self.studio.begin_race(await self._of(lambda experiment: experiment.view()), **arguments)
+        elif do == "stop_race":
+            self.studio.end_race()
         elif do == "open":
             await run_in_threadpool(self.studio.open, **arguments)
         else:
