@@ -34,7 +34,7 @@ def ask(server):
     """`ask(method, path, headers, body) -> status, headers, body`, with the right Host and token unless told."""
 
     def ask(path, method="GET", body=None, host=None, token=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", f"127.0.0.1:{server.port}" if host is None else host)
         told = server.url.rpartition("=")[2] if token is None else token

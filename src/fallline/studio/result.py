@@ -85,7 +85,8 @@ def model_of(view: View) -> Model:
     ParameterError
         The descent has diverged, so the network says nothing.
     """
-    if not np.isfinite(view.network.parameters).all():
+    answers = view.engine.predict(view.plan.shape, view.network.parameters, view.measured.X)
+    if view.diverged or not np.isfinite(answers).all():
         raise ParameterError("the descent has diverged, so there is no network to keep; go back first")
     job, start = view.job, view.plan.starts[0]
     judgement = Judgement()
