@@ -177,6 +177,12 @@ def test_what_can_be_chosen_is_what_there_is(run):
     assert found == [list(PARAMS["activation"].allowed), list(PARAMS["optimizer"].allowed)]
 
 
+@needs_chromium
+def test_a_histogram_s_outline_closes_at_the_bottom(run):
+    found = run("pages/layers.js", "m => m.outline([0, 2, 1], 30, 20, 0)")
+    assert found == "M0,20L0.0,20.0L10.0,20.0L10.0,0.0L20.0,0.0L20.0,10.0L30.0,10.0L30,20Z"
+
+
 def test_the_files_are_small():
     assert sum(path.stat().st_size for path in FILES) < 300_000
 
