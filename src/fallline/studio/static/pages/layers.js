@@ -8,7 +8,7 @@ export const title = "Layers";
 const PARTS = [
   ["weights", "Weights"],
   ["values", "Values"],
-  ["gradients", "Sizes of gradients, logarithmic"],
+  ["gradients", "Gradients, log"],
 ];
 const [WIDTH, HEIGHT] = [240, 84];
 
