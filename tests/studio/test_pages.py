@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from fallline.network import views
+from fallline.studio.topics.drawn import drawn
 from fallline.wording import number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, for example Debian's package of that name")
 
-PAGES = ("data", "train", "neuron")
+PAGES = ("data", "train", "neuron", "descent", "layers", "images")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,33 @@ def test_a_file_is_taken_in_and_what_is_written_in_it_stays_text(opened, server,
     page.locator(".answers > div").wait_for()
     assert page.locator("main img, main b:text-is('city')").count() == 0
     assert view(server).table.columns == ("age", "<b>city</b>")
+
+
+def test_a_picture_drawn_by_keys_is_answered_as_python_answers_it(opened, server):
+    page = opened()
+    page.get_by_role("button", name="Step one epoch").click()
+    page.locator("dd.epoch:text-is('1.00')").wait_for()
+    go(page, "images")
+    page.locator(".chances b").first.wait_for()
+    page.locator(".pad").focus()
+    pixels = [0] * 64
+    for line in (3, 2, 1):  # from the middle upwards
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("Space")
+        pixels[8 * line + 4] = 1
+    chances = drawn(view(server), {"pixels": pixels})[1]["chances"]
+    for j, chance in enumerate(chances.tolist()):
+        page.locator(f".chances li:nth-child({j + 1}) b:text-is('{100 * chance:.0f} %')").wait_for()
+
+
+def test_images_of_rows_that_are_none(opened, server):
+    page = opened()
+    go(page, "data")
+    page.get_by_label("Rows that came with fallline").select_option("iris")
+    page.get_by_role("button", name="Open").click()
+    page.locator(".name:text-is('iris')").wait_for()
+    go(page, "images")
+    page.get_by_text("the rows of iris are no pictures").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

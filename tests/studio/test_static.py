@@ -177,6 +177,29 @@ def test_what_can_be_chosen_is_what_there_is(run):
     assert found == [list(PARAMS["activation"].allowed), list(PARAMS["optimizer"].allowed)]
 
 
+@needs_chromium
+def test_a_histogram_s_outline_closes_at_the_bottom(run):
+    found = run("pages/layers.js", "m => m.outline([0, 2, 1], 30, 20, 0)")
+    assert found == "M0,20L0.0,20.0L10.0,20.0L10.0,0.0L20.0,0.0L20.0,10.0L30.0,10.0L30,20Z"
+
+
+@needs_chromium
+def test_numbers_beside_an_axis_are_short(run):
+    found = run("format.js", "m => [0, 0.25, 0.00095, 1e-4, 99999, 1.5e6, 1e6, -2e5].map(m.tick)")
+    assert found == ["0", "0.25", "9.5e-4", "1e-4", "99,999", "1.5e6", "1e6", "-2e5"]
+
+
+@needs_chromium
+def test_heights_between_grid_points_and_their_colours(run):
+    script = (
+        "m => [[0, 0], [1, 2], [0.5, 0.5], [1, 1.5]].map(([i, j]) => m.between([0, 1, 2, 10, 11, 12], [2, 3], i, j))"
+    )
+    assert run("surface.js", script) == [0, 12, 5.5, 11.5]
+    first, middle, last, beyond = run("surface.js", "m => [0, 0.5, 1, 7].map(m.viridis)")
+    assert (first, last, beyond) == ([68, 1, 84], [253, 231, 37], [253, 231, 37])
+    assert middle == [33, 145, 140]
+
+
 def test_the_files_are_small():
     assert sum(path.stat().st_size for path in FILES) < 300_000
 

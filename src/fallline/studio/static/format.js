@@ -23,7 +23,8 @@ export function whole(value) {
 
 /** A number beside an axis: few letters, so that it has room. */
 export function tick(value) {
-  return Math.abs(value) >= 1e5 ? value.toExponential(2).replace(/\.?0*e\+/, "e") : number(value);
+  const size = Math.abs(value);
+  return size >= 1e5 || (size > 0 && size < 1e-3) ? value.toExponential(2).replace(/\.?0*e\+?/, "e") : number(value);
 }
 
 /** Shares of right answers in per cent, a dash where there is none; the same as fallline.wording.score. */

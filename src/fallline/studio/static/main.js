@@ -6,10 +6,13 @@ import { route } from "./router.js";
 import { mount as mountBar } from "./bar.js";
 import { takeToken } from "./socket.js";
 import * as data from "./pages/data.js";
+import * as descent from "./pages/descent.js";
+import * as images from "./pages/images.js";
+import * as layers from "./pages/layers.js";
 import * as neuron from "./pages/neuron.js";
 import * as train from "./pages/train.js";
 
-const PAGES = { data, train, neuron };
+const PAGES = { data, train, neuron, descent, layers, images };
 const main = document.getElementById("main");
 
 function start(token) {

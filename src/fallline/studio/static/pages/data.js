@@ -2,6 +2,7 @@
 
 import { choice, field, h, offer, panel, say, table } from "../dom.js";
 import { counted, number, shortened, whole } from "../format.js";
+import { grey, part } from "../pictures.js";
 
 export const title = "Data";
 
@@ -170,13 +171,13 @@ function targetPanel(data, { target_counts: counts }) {
 
 function splitPanel(data) {
   const { rows_trained: learned, rows_held_back: held } = data;
-  const part = (n, kind) => {
+  const stretch = (n, kind) => {
     const node = h("div", { class: kind });
     node.style.setProperty("flex-grow", n);
     return node;
   };
   const legend = h("ul", { class: "legend" }, h("li", { class: "learned" }, h("i"), `${whole(learned)} learned from`), h("li", { class: "held" }, h("i"), `${whole(held)} held back`));
-  const { root, summary } = panel("Split", "split", null, h("div", { class: "split", "aria-hidden": "true" }, part(learned, "learned"), part(held, "held")), legend);
+  const { root, summary } = panel("Split", "split", null, h("div", { class: "split", "aria-hidden": "true" }, stretch(learned, "learned"), stretch(held, "held")), legend);
   const left = data.rows - learned - held;
   say(
     summary,
@@ -211,19 +212,11 @@ function picturesPanel(data, { pictures }) {
   const [n, height, width] = pictures.shape;
   const tiles = Array.from({ length: n }, (_, i) => {
     const canvas = h("canvas", { class: "tile" });
-    paint(canvas, pictures.subarray(i * height * width, (i + 1) * height * width), height, width);
+    grey(canvas, part(pictures, i), height, width);
     return canvas;
   });
   const { root, summary } = panel("Pictures", "pictures", null, h("div", { class: "tiles", role: "img", "aria-label": `${n} pictures out of the rows` }, tiles));
   root.classList.add("wide");
   say(summary, `${n} of ${counted(data.rows, "picture")} of ${height} × ${width} pixels, evenly spread; each pixel is a number that goes in.`);
   return root;
-}
-
-/** Grey values, 0 to 255, one a pixel. */
-function paint(canvas, values, height, width) {
-  Object.assign(canvas, { width, height });
-  const image = new ImageData(width, height);
-  values.forEach((v, i) => image.data.set([v, v, v, 255], 4 * i));
-  canvas.getContext("2d").putImageData(image, 0, 0);
 }
