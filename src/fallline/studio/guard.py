@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-OPEN = ("/", "/plotly.min.js")  # to be had without a token, and what is in ...
+OPEN = ("/",)  # to be had without a token, and what is in ...
 OPEN_FOLDER = "/static/"
 
 HEADERS = {

@@ -179,9 +179,6 @@ def app(studio: Studio) -> Starlette:
     async def static(request: Request) -> Response:
         return _static(request.path_params["name"])
 
-    async def plotly(request: Request) -> Response:
-        return Response(await run_in_threadpool(_plotly), media_type="text/javascript", headers=_FOR_A_DAY)
-
     async def socket(socket: WebSocket) -> None:
         if studio.n_tabs >= MOST_TABS:
             await socket.close(1013, "too many tabs are open")
@@ -233,7 +230,6 @@ def app(studio: Studio) -> Starlette:
         routes=[
             Route("/", page),
             Route("/static/{name:path}", static),
-            Route("/plotly.min.js", plotly),
             WebSocketRoute("/socket", socket),
             Route("/data", data, methods=["POST"]),
             Route("/journal", journal),
@@ -248,9 +244,6 @@ def app(studio: Studio) -> Starlette:
 async def _said(request: Request, error: Exception) -> Response:
     """What cannot be done, in its one line."""
     return JSONResponse({"error": str(error)}, 422)
-
-
-_FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}
 
 
 async def _asked(studio: Studio, look: Any) -> Any:
@@ -305,11 +298,6 @@ def _files() -> dict[str, tuple[bytes, str]]:
             elif (suffix := Path(entry.name).suffix) in TYPES:
                 found[before + entry.name] = entry.read_bytes(), TYPES[suffix]
     return found
-
-
-@cache
-def _plotly() -> bytes:
-    return (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
 
 
 @final
