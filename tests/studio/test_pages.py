@@ -153,8 +153,11 @@ def test_a_new_start_has_the_layers_that_were_typed(opened, server):
     page = opened()
     page.get_by_label("Layers").fill("8, 5")
     page.get_by_label("Activation").select_option("tanh")
+    neuron = ".neurons button[aria-label^='Layer 2, neuron {}:']"
+    page.locator(neuron.format(5)).wait_for(state="attached")  # of the network before
     page.get_by_role("button", name="New start with these").click()
-    page.locator(".neurons button[aria-label^='Layer 2, neuron 4:']").wait_for(state="attached")
+    page.locator(neuron.format(5)).wait_for(state="detached")
+    page.locator(neuron.format(4)).wait_for(state="attached")
     assert list(view(server).network.layer_sizes) == [64, 8, 5, 10]
 
 
