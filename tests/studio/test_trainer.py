@@ -74,3 +74,23 @@ def test_another_experiment(trainer):
     trainer.replace(Experiment(load_bundled("iris"))).result(5)
     assert not trainer.is_running
     assert trainer.ask(lambda experiment: experiment.table.name).result(5) == "iris"
+
+
+def test_the_thread_outlives_what_goes_wrong(trainer, monkeypatch):
+    def fail(self, n_steps, seconds):
+        raise MemoryError("no room for 3 numbers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "advance", fail)
+        trainer.step(1).result(5)
+    assert (trainer.is_running, trainer.message) == (False, "no room for 3 numbers")
+    trainer.step(1).result(5)
+    assert (step_of(trainer), trainer.message) == (1, "")
+
+
+def test_numbers_that_grow_beyond_all_are_no_warning(trainer):
+    """Whoever warns in the thread would end up in `message`, since warnings are errors here."""
+    trainer.replace(Experiment(load_bundled("diabetes"), {"learning_rate": 1e3, "activation": "identity"})).result(5)
+    trainer.step(50, "epoch").result(20)
+    assert trainer.message == ""
+    assert trainer.ask(lambda experiment: experiment.diverged).result(5)

@@ -298,9 +298,10 @@ class Experiment:
         theta = self.session.parameters()[0]
         A = self.engine.predict(self.plan.shape, theta, rows.X)
         predictions = self.plan.loss.predictions(A, self.plan.shape.layers[-1].activation)
-        return {"validation_loss": self.engine.loss(self.plan, theta, rows)} | {
-            name: measure(metric, predictions, rows.Y, rows.weight) for name, metric in self.metrics.items()
-        }
+        with np.errstate(over="ignore", invalid="ignore"):  # of a network that is about to diverge
+            return {"validation_loss": self.engine.loss(self.plan, theta, rows)} | {
+                name: measure(metric, predictions, rows.Y, rows.weight) for name, metric in self.metrics.items()
+            }
 
     def apply(self, do: str, **arguments: Any) -> None:
         """Do something to the descent, and write it into the journal.

@@ -77,6 +77,7 @@ class Studio:
             "running": trainer.is_running,
             "steps_per_second": trainer.steps_per_second,
             "own": self.own,
+            "message": trainer.message,
             "version": trainer.version,
         }
 

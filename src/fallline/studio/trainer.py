@@ -32,6 +32,8 @@ class Trainer:
     ----------
     version : int
         Grows with every change: steps, actions, running or not.
+    message : str
+        Why the last steps could not be taken, such as a lack of memory; "" where they could.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -43,6 +45,7 @@ class Trainer:
         self._closed = False
         self._rate = 0.0
         self.version = 0
+        self.message = ""
         self._thread = threading.Thread(target=self._work, name="fallline-trainer", daemon=True)
         self._thread.start()
 
@@ -116,7 +119,7 @@ class Trainer:
         self._thread.join()
 
     def _take(self, n_steps: float) -> None:
-        self._left, self._rate = n_steps, 0.0
+        self._left, self._rate, self.message = n_steps, 0.0, ""
         self._tell_rest()
 
     def _tell_rest(self) -> None:
@@ -149,7 +152,12 @@ class Trainer:
 
     def _advance(self) -> None:
         began = time.perf_counter()
-        taken = self._experiment.advance(int(min(self._left, MANY_STEPS)), SLICE_SECONDS)
+        try:
+            taken = self._experiment.advance(int(min(self._left, MANY_STEPS)), SLICE_SECONDS)
+        except Exception as error:  # the page hears of it, and this thread goes on
+            self._take(0)
+            self.message = str(error) or type(error).__name__
+            return
         rate = taken / max(time.perf_counter() - began, 1e-9)
         self._rate = rate if self._rate == 0 else MEMORY * self._rate + (1 - MEMORY) * rate
         self._left = 0.0 if self._experiment.diverged else self._left - taken
