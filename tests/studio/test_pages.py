@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fallline.network import views
+from fallline.studio.experiment import Experiment
 from fallline.studio.topics.drawn import drawn
 from fallline.wording import number
 
@@ -159,6 +160,16 @@ def test_a_new_start_has_the_layers_that_were_typed(opened, server):
     page.locator(neuron.format(5)).wait_for(state="detached")
     page.locator(neuron.format(4)).wait_for(state="attached")
     assert list(view(server).network.layer_sizes) == [64, 8, 5, 10]
+
+
+def test_what_stops_the_steps_is_said(opened, server, monkeypatch):
+    def fail(self, n_steps, seconds):
+        raise MemoryError("no room for 3 numbers")
+
+    page = opened()
+    monkeypatch.setattr(Experiment, "advance", fail)
+    page.get_by_role("button", name="Step one batch").click()
+    page.get_by_text("The last steps could not be taken: no room for 3 numbers").wait_for()
 
 
 def test_a_descent_that_diverged_is_mended_by_the_button(opened, server):

@@ -37,6 +37,7 @@ export function mount(root, app) {
     link,
   );
   const buttons = [run, batch, epoch, again];
+  let told = "";
   for (const each of buttons) each.disabled = true;
 
   app.state.subscribe((state) => {
@@ -50,6 +51,10 @@ export function mount(root, app) {
     again.disabled = !state.own;
     trouble.hidden = !state.diverged;
     back.hidden = !state.own;
+    if (state.message !== told) {
+      told = state.message;
+      app.message.set(told ? `The last steps could not be taken: ${told}` : null);
+    }
     say(
       trouble.firstChild,
       `At batch ${whole(state.step)} the loss was no longer a number: the steps of size ${number(state.learning_rate)} were too large. ` +
