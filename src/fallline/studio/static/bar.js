@@ -22,6 +22,7 @@ export function mount(root, app) {
   const again = button("Start again", () => app.do("restart"));
   const back = button("Halve the step size and go back", async () => (await app.do("back")) && app.do("run"), "primary");
   const trouble = h("div", { class: "note trouble", role: "alert", hidden: true }, h("p", {}), back);
+  const stopped = h("p", { class: "note", role: "alert", hidden: true });
   const message = h("div", { class: "note", role: "alert", hidden: true }, h("p", {}), button("Close", () => app.message.set(null), "quiet"));
   const link = h("p", { class: "note", role: "status", hidden: true });
   root.append(
@@ -33,11 +34,11 @@ export function mount(root, app) {
       h("div", { class: "buttons" }, run, batch, epoch, again),
     ),
     trouble,
+    stopped,
     message,
     link,
   );
   const buttons = [run, batch, epoch, again];
-  let told = "";
   for (const each of buttons) each.disabled = true;
 
   app.state.subscribe((state) => {
@@ -51,10 +52,8 @@ export function mount(root, app) {
     again.disabled = !state.own;
     trouble.hidden = !state.diverged;
     back.hidden = !state.own;
-    if (state.message !== told) {
-      told = state.message;
-      app.message.set(told ? `The last steps could not be taken: ${told}` : null);
-    }
+    stopped.hidden = !state.message;
+    say(stopped, state.message && `The last steps could not be taken: ${state.message}`);
     say(
       trouble.firstChild,
       `At batch ${whole(state.step)} the loss was no longer a number: the steps of size ${number(state.learning_rate)} were too large. ` +
