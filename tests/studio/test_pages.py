@@ -12,7 +12,7 @@ from fallline.wording import number
 
 pytestmark = needs_chromium
 
-PAGES = ("data", "train", "neuron", "descent", "layers", "images")
+PAGES = ("data", "train", "neuron", "descent", "starts", "layers", "images")
 
 
 def reading(page, name):
