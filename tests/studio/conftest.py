@@ -4,7 +4,7 @@ import http.client
 import threading
 
 import pytest
-from pages import Page
+from pages import CHROMIUM, Page
 
 from fallline.studio.experiment import Experiment
 from fallline.studio.server import Server, Studio
@@ -52,3 +52,37 @@ def ask(server):
             connection.close()
 
     return ask
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser, server):
+    """`opened(**options) -> page` at rest, and nothing may be said on its console or asked of others."""
+    contexts, said, asked = [], [], []
+
+    def opened(**options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(server.url)
+        page.locator("button.go:enabled").wait_for()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not said
+    assert all(url.startswith(f"http://127.0.0.1:{server.port}/") for url in asked)

@@ -1,12 +1,20 @@
-"""A tab's socket, as a page has one."""
+"""A tab's socket, as a page has one; and what tests of pages in Chromium share."""
 
 import json
+import shutil
 import struct
 import time
 from contextlib import ExitStack
 
 import numpy as np
+import pytest
 from websockets.sync.client import connect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium, for example Debian's package of that name"
+)
 
 
 class Page:
@@ -54,3 +62,25 @@ def decoded(message):
         for name, a in header["arrays"].items()
     }
     return header, arrays
+
+
+def go(page, name):
+    page.evaluate("name => { location.hash = `#/${name}` }", name)
+    page.locator(f"nav a[aria-current][href='#/{name.partition('?')[0]}']").wait_for()
+
+
+def view(server):
+    return server.studio.trainer.ask(lambda experiment: experiment.view()).result()
+
+
+def grave(page):
+    """What axe finds serious or critical: rules and where they are broken."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response
+    assert len(found["passes"]) > 10
+    return [
+        (v["id"], [node["html"][:150] for node in v["nodes"][:3]])
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]

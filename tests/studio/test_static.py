@@ -3,12 +3,12 @@
 import base64
 import random
 import re
-import shutil
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import CHROMIUM, needs_chromium
 
 import fallline.studio
 from fallline.params import PARAMS
@@ -18,13 +18,8 @@ from fallline.studio.server import Server, Studio
 from fallline.table import load_bundled
 from fallline.wording import number, score
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 STATIC = Path(fallline.studio.__file__).parent / "static"
 FILES = [path for path in STATIC.rglob("*") if path.is_file()]
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs Chromium, for example Debian's package of that name"
-)
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ def test_the_first_start_goes_where_the_experiment_goes():
     assert (numbers["score_name"], first["score"]) == ("accuracy", pytest.approx(view.history["accuracy"][-1]))
     losses = [each["loss"] for each in numbers["each"]]
     assert losses == sorted(losses)
+    assert not any(each["diverged"] for each in numbers["each"])
 
 
 def test_what_lies_between_the_ends():
@@ -93,7 +94,7 @@ def test_stops_when_told_and_can_be_watched_on_the_way():
 def test_starts_that_diverge_are_said_to():
     numbers, _ = finished(Experiment(load_bundled("diabetes"), {"learning_rate": 1e6, "activation": "relu"}), 2, 3)
     assert numbers["phase"] == "finished"
-    assert len(numbers["each"]) == 2
+    assert [each["diverged"] for each in numbers["each"]] == [True, True]
 
 
 def test_long_races_show_some_of_their_epochs():

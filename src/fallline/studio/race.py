@@ -18,6 +18,7 @@ from fallline.matching import match_neurons
 from fallline.metrics import measure
 from fallline.network import Network
 from fallline.pictures.yardstick import Yardstick
+from fallline.run import Run
 from fallline.studio.experiment import View
 from fallline.studio.ruler import outputs, ruler
 from fallline.surfaces import Barrier, Plane, barrier
@@ -115,8 +116,8 @@ class Race(Listener):
         Returns
         -------
         dict
-            phase, done (share of the steps), epoch, epochs, seeds; at the end each (start, seed, loss and score, the
-            best first), score_name, barriers, minima (which starts the plane goes through).
+            phase, done (share of the steps), epoch, epochs, seeds; at the end each (start, seed, loss, score and
+            whether it diverged, the best first), score_name, barriers, minima (which starts the plane goes through).
         dict of str to array
             epoch (T,), losses (K, T); at the end a, b, surface (n, n), corners (3, 2).
         """
@@ -150,9 +151,10 @@ class Race(Listener):
 
     def _work(self) -> None:
         try:
-            networks = self._descend()
+            run = self._descend()
+            networks = run.networks
             self._publish(phase="measuring", done=1.0)
-            best = self._score(networks)
+            best = self._score(run)
             if not self._stop.is_set() and len(best) > 1:
                 self._look_between(networks, best)
             self._publish(phase="stopped" if self._stop.is_set() else "finished")
@@ -162,7 +164,7 @@ class Race(Listener):
             self._publish(phase="failed", message=f"{type(error).__name__}: {error}")
             raise
 
-    def _descend(self) -> list[Network]:
+    def _descend(self) -> Run:
         """All starts to their ends, with the settings as they are now."""
         plan, told = self._view.plan, self._view.job.passed_on
         now = plan.starts[0]
@@ -179,10 +181,12 @@ class Race(Listener):
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # the page sees it
-            return descend(self._networks, *self._view.job.data, callbacks=self, **told | own).networks
+            return descend(self._networks, *self._view.job.data, callbacks=self, **told | own)
 
-    def _score(self, networks: list[Network]) -> list[int]:
+    def _score(self, run: Run) -> list[int]:
         """Each end on rows learned from and on those held back; gives the starts with a loss, the best first."""
+        networks, steps = run.networks, run.kept_steps
+        diverged = [run.stop_reason == "diverged" or step < max(steps) for step in steps]  # at their last good point
         yardstick, metrics = ruler(self._view, self._rows(len(networks))), self._view.job.passed_on["metrics"]
         losses = yardstick.losses(np.stack([network.parameters for network in networks]))
         score_name = next(iter(metrics), None)
@@ -193,7 +197,10 @@ class Race(Listener):
                 said = outputs(replace(self._view, network=networks[k]), held_back.X)
                 scores[k] = measure(metrics[score_name], said, held_back.Y, held_back.weight)
         order = np.argsort(np.where(np.isfinite(losses), losses, np.inf), kind="stable").tolist()
-        each = [{"start": k, "seed": self._seeds[k], "loss": float(losses[k]), "score": scores[k]} for k in order]
+        each = [
+            {"start": k, "seed": self._seeds[k], "loss": float(losses[k]), "score": scores[k], "diverged": diverged[k]}
+            for k in order
+        ]
         self._publish(each=each, score_name=score_name, rows=yardstick.n_rows)
         return [k for k in order if np.isfinite(losses[k])]
 

@@ -41,8 +41,11 @@ export function path(xs, ys, x, y) {
   return text;
 }
 
+const dots = (xs, { y: ys, kind }, x, y) => Array.from(ys, (v, i) => Number.isFinite(v) && s("circle", { class: `dot ${kind}`, cx: x(xs[i]), cy: y(v), r: 4 })).filter(Boolean);
+
 /**
- * A chart; `update({x, lines: [{name, y, kind}], mark})` draws it. `kind` is a class of the style sheet.
+ * A chart; `update({x, lines: [{name, y, kind, dots}], mark})` draws it. `kind` is a class of the style sheet; lines without
+ * a name are drawn and not read out; `dots` are points that no line joins.
  * Where y values are positive and far apart the scale is logarithmic.
  */
 export function curve({ label, xName, yName, height = 250 }) {
@@ -57,6 +60,7 @@ export function curve({ label, xName, yName, height = 250 }) {
   let width = 0;
   let at = null;
   let places = null;
+  const named = () => shown.lines.filter((line) => line.name);
 
   function draw() {
     if (!shown || width < 60) return;
@@ -89,7 +93,7 @@ export function curve({ label, xName, yName, height = 250 }) {
       ...(log ? [s("text", { class: "title", x: ROOM.left, y: height - 4 }, `${yName}, logarithmic scale`)] : [s("text", { class: "title", x: ROOM.left, y: height - 4 }, yName)]),
     );
     lines.replaceChildren(
-      ...given.map((line) => s("path", { class: `run ${line.kind}`, d: path(xs, line.y, x, y) })),
+      ...given.flatMap((line) => (line.dots ? dots(xs, line, x, y) : s("path", { class: `run ${line.kind}`, d: path(xs, line.y, x, y) }))),
       ...(mark === null || mark === undefined ? [] : [s("line", { class: "mark", x1: x(mark), x2: x(mark), y1: ROOM.top, y2: bottom })]),
     );
     drawCursor();
@@ -104,9 +108,9 @@ export function curve({ label, xName, yName, height = 250 }) {
     const px = places.x(shown.x[i]);
     cursor.replaceChildren(
       s("line", { x1: px, x2: px, y1: ROOM.top, y2: height - ROOM.bottom }),
-      ...shown.lines.filter((line) => Number.isFinite(line.y[i])).map((line) => s("circle", { class: line.kind, cx: px, cy: places.y(line.y[i]), r: 4 })),
+      ...named().filter((line) => Number.isFinite(line.y[i])).map((line) => s("circle", { class: line.kind, cx: px, cy: places.y(line.y[i]), r: 4 })),
     );
-    const text = `${xName} ${number(shown.x[i])}: ${shown.lines.map((line) => `${line.name} ${number(line.y[i])}`).join(", ")}`;
+    const text = `${xName} ${number(shown.x[i])}: ${named().map((line) => `${line.name} ${number(line.y[i])}`).join(", ")}`;
     say(reading, text);
     surface.setAttribute("aria-valuenow", i);
     surface.setAttribute("aria-valuemax", shown.x.length - 1);
@@ -146,10 +150,10 @@ export function curve({ label, xName, yName, height = 250 }) {
     root: h("div", { class: "chart" }, legend, surface, reading),
     update(given) {
       shown = given;
-      const names = given.lines.map((line) => line.name).join();
+      const names = named().map((line) => line.name).join();
       if (legend.dataset.names !== names) {
         legend.dataset.names = names;
-        legend.replaceChildren(...given.lines.map((line) => h("li", { class: line.kind }, s("svg", { width: 26, height: 10, "aria-hidden": "true" }, s("path", { class: `run ${line.kind}`, d: "M1,5L25,5" })), line.name)));
+        legend.replaceChildren(...named().map((line) => h("li", { class: line.kind }, s("svg", { width: 26, height: 10, "aria-hidden": "true" }, line.dots ? dots([13], { ...line, y: [5] }, Number, Number) : s("path", { class: `run ${line.kind}`, d: "M1,5L25,5" })), line.name)));
       }
       surface.setAttribute("aria-valuemax", Math.max(0, given.x.length - 1));
       if (at === null) {

@@ -1,4 +1,4 @@
-/** A loss surface as bands of equal height, with the path of the descent over it. */
+/** A loss surface as bands of equal height, with a path or some spots over it. */
 
 import { h, onResize, s } from "./dom.js";
 import { number, tick, ticks } from "./format.js";
@@ -26,8 +26,11 @@ export function between(values, [rows, columns], i, j) {
   return (1 - u) * ((1 - v) * at(i0, j0) + v * at(i0, j0 + 1)) + u * ((1 - v) * at(i0 + 1, j0) + v * at(i0 + 1, j0 + 1));
 }
 
-/** `update({a, b, losses, path, path_losses})`: losses by a and b; the path's points in the same plane. */
-export function surface(label, height) {
+/**
+ * `update({a, b, losses, path, path_losses, spots})`: losses by a and b; the path's points in the same plane;
+ * spots: `{a, b, kind, text}`. Without a path the colours go up to the highest loss.
+ */
+export function surface(label, height, along, across) {
   const canvas = h("canvas", {});
   const over = s("svg", { class: "curve", role: "img", "aria-label": label, height });
   const root = h("div", { class: "surface map" }, canvas, over);
@@ -36,7 +39,7 @@ export function surface(label, height) {
 
   function draw() {
     if (!shown || width < 200) return;
-    const { a, b, losses, path, path_losses: onPath } = shown;
+    const { a, b, losses, path = [], path_losses: onPath = [], spots } = shown;
     const [w, hgt] = [width - ROOM.left - ROOM.right, height - ROOM.top - ROOM.bottom];
     const [low, top] = reach([losses, onPath]) ?? [0, 1];
     const high = Math.min(top, Math.max(1.15 * (reach([onPath])?.[1] ?? top), low * 1.01)); // corners may be far higher than all that was walked over
@@ -46,12 +49,7 @@ export function surface(label, height) {
     c.drawImage(ground(losses, share, rgb(theme().line)), ROOM.left, ROOM.top, w, hgt);
     const x = scale(a[0], a[a.length - 1], ROOM.left, ROOM.left + w, false);
     const y = scale(b[0], b[b.length - 1], ROOM.top + hgt, ROOM.top, false);
-    const n = path.length / 2;
-    const points = Array.from({ length: n }, (_, i) => `${x(path[2 * i]).toFixed(1)},${y(path[2 * i + 1]).toFixed(1)}`);
-    const spot = (i, kind, text) => [
-      s("circle", { class: kind, cx: x(path[2 * i]), cy: y(path[2 * i + 1]), r: 6 }),
-      s("text", { class: "place", x: x(path[2 * i]) + 11, y: y(path[2 * i + 1]) + 4 }, text),
-    ];
+    const points = Array.from({ length: path.length / 2 }, (_, i) => `${x(path[2 * i]).toFixed(1)},${y(path[2 * i + 1]).toFixed(1)}`);
     over.setAttribute("viewBox", `0 0 ${width} ${height}`);
     over.setAttribute("width", width);
     const bottom = ROOM.top + hgt;
@@ -64,13 +62,15 @@ export function surface(label, height) {
         { class: "axes" },
         ticks(b[0], b[b.length - 1], 5).map((v) => s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, tick(v))),
         ticks(a[0], a[a.length - 1], 6).map((v) => s("text", { x: x(v), y: bottom + 17, "text-anchor": "middle" }, tick(v))),
-        s("text", { class: "title", x: ROOM.left + w, y: height - 4, "text-anchor": "end" }, "along the way from start to end"),
-        s("text", { class: "title", x: ROOM.left, y: height - 4 }, "↑ across it"),
+        s("text", { class: "title", x: ROOM.left + w, y: height - 4, "text-anchor": "end" }, along),
+        s("text", { class: "title", x: ROOM.left, y: height - 4 }, `↑ ${across}`),
       ),
       s("polyline", { class: "halo", points: points.join(" ") }),
       s("polyline", { class: "way", points: points.join(" ") }),
-      ...spot(0, "from", "start"),
-      ...spot(n - 1, "to", "now"),
+      ...spots.flatMap((spot) => [
+        s("circle", { class: spot.kind, cx: x(spot.a), cy: y(spot.b), r: 6 }),
+        s("text", { class: "place", x: x(spot.a) + 11, y: y(spot.b) + 4 }, spot.text),
+      ]),
       s(
         "g",
         { class: "axes" },
@@ -88,8 +88,8 @@ export function surface(label, height) {
   ];
   return {
     root,
-    update(arrays) {
-      shown = arrays;
+    update(given) {
+      shown = given;
       draw();
     },
     end: () => ends.forEach((end) => end()),

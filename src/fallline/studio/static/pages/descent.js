@@ -9,7 +9,7 @@ export const title = "Descent";
 
 export function mount(root, app) {
   let arrays = null;
-  const map = surface("The loss around the path, and the path", 460);
+  const map = surface("The loss around the path, and the path", 460, "along the way from start to end", "across it");
   const mapTwin = twin("Points of the path", () => ({
     head: ["batch", "along", "across", "true loss", "drawn height", "off the plane"],
     rows: Array.from(arrays.path_steps, (step, i) => [whole(step), ...[arrays.path[2 * i], arrays.path[2 * i + 1], arrays.path_losses[i], arrays.path_drawn[i], arrays.off_plane[i]].map((v) => number(v))]),
@@ -35,7 +35,8 @@ export function mount(root, app) {
     nothing.hidden = drawn;
     if (!drawn) return;
     arrays = frame.arrays;
-    map.update(arrays);
+    const spot = (i, kind, text) => ({ a: arrays.path[2 * i], b: arrays.path[2 * i + 1], kind, text });
+    map.update({ ...arrays, spots: [spot(0, "from", "start"), spot(arrays.path_steps.length - 1, "to", "now")] });
     const of = data.rows < data.all_rows ? `${whole(data.rows)} of ${whole(data.all_rows)} rows` : counted(data.rows, "row");
     say(
       mapPanel.summary,
