@@ -14,7 +14,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, for example Debian's package of that name")
 
-PAGES = ("data", "train", "neuron", "descent", "layers", "images")
+PAGES = ("data", "train", "neuron", "descent", "layers", "results", "images")
 
 
 @pytest.fixture(scope="module")

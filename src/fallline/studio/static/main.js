@@ -10,9 +10,10 @@ import * as descent from "./pages/descent.js";
 import * as images from "./pages/images.js";
 import * as layers from "./pages/layers.js";
 import * as neuron from "./pages/neuron.js";
+import * as results from "./pages/results.js";
 import * as train from "./pages/train.js";
 
-const PAGES = { data, train, neuron, descent, layers, images };
+const PAGES = { data, train, neuron, descent, layers, results, images };
 const main = document.getElementById("main");
 
 function start(token) {
