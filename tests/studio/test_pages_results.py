@@ -41,6 +41,8 @@ def test_scores_and_cells_are_python_s(shown, server):
     expected, _ = cell(now, {"truth": truth, "answer": answer})
     assert expected["count"] == off.max() > 0
     assert rows.all_inner_texts() == [str(row["number"]) for row in expected["rows"]]
+    shown.get_by_role("button", name="Close", exact=True).press("Enter")
+    assert shown.evaluate("() => document.activeElement.closest('.confusion') !== null")
 
 
 def test_files_and_the_command_line(shown, server):

@@ -75,10 +75,11 @@ function matrixPanel(open) {
 /** The rows of one cell, the surest answers first. */
 function cellPanel(app) {
   const holder = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rows of the cell" });
-  const shut = h("button", { type: "button", onclick: () => close() }, "Close");
+  const shut = h("button", { type: "button", onclick: () => (close(), opener?.focus()) }, "Close");
   const { root, summary } = panel("Rows of a cell", "cell", shut, holder);
   root.hidden = true;
   let end = () => {};
+  let opener = null; // where the keyboard goes back to
 
   function close() {
     end();
@@ -106,6 +107,7 @@ function cellPanel(app) {
       end();
       end = app.watch("cell", { truth, answer }, hear);
       root.hidden = false;
+      opener = document.activeElement;
       shut.focus({ preventScroll: true });
     },
   };
