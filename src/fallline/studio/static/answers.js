@@ -29,10 +29,11 @@ export function answers() {
   };
 }
 
-/** Rows are the truth, columns the answers; a table is a table. */
-function confusion() {
+/** Rows are the truth, columns the answers; a table is a table. `open(truth, answer)` makes its cells buttons. */
+export function confusion(open = null) {
   const root = h("div", { class: "scroll" });
   let cells = null;
+  let texts = null;
   return {
     root,
     end() {},
@@ -41,6 +42,8 @@ function confusion() {
       if (!cells || root.dataset.classes !== classes.join("\n")) {
         root.dataset.classes = classes.join("\n");
         cells = Array.from(counts, (_, at) => h("td", { class: Math.floor(at / n) === at % n ? "right" : "wrong" }));
+        texts = open ? cells.map((_, at) => h("button", { type: "button", onclick: () => open(Math.floor(at / n), at % n) })) : cells;
+        if (open) cells.forEach((cell, at) => cell.append(texts[at]));
         const heads = classes.map((name) => h("th", { scope: "col", title: name }, h("span", {}, name)));
         const lines = classes.map((name, i) => h("tr", {}, h("th", { scope: "row", title: name }, h("span", {}, name)), cells.slice(i * n, (i + 1) * n)));
         root.replaceChildren(h("table", { class: "confusion" }, h("caption", {}, "Each row is a true class, each column an answer."), h("thead", {}, h("tr", {}, h("td", {}), heads)), h("tbody", {}, lines)));
@@ -53,7 +56,12 @@ function confusion() {
         for (let j = 0; j < n; j++) {
           const cell = cells[i * n + j];
           const share = all ? counts[i * n + j] / all : 0;
-          say(cell, counts[i * n + j] ? String(counts[i * n + j]) : "·");
+          const text = texts[i * n + j];
+          say(text, counts[i * n + j] ? String(counts[i * n + j]) : "·");
+          if (open) {
+            text.disabled = !counts[i * n + j];
+            text.setAttribute("aria-label", `${counted(counts[i * n + j], "row")} of ${classes[i]} taken for ${classes[j]}`);
+          }
           cell.style.setProperty("--share", share ? String(share > 0.5 ? 0.8 + 0.2 * share : 0.06 + 0.5 * share) : "0");
           cell.classList.toggle("strong", share > 0.5);
           cell.classList.toggle("none", !share);

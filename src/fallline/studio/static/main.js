@@ -10,10 +10,11 @@ import * as descent from "./pages/descent.js";
 import * as images from "./pages/images.js";
 import * as layers from "./pages/layers.js";
 import * as neuron from "./pages/neuron.js";
+import * as results from "./pages/results.js";
 import * as starts from "./pages/starts.js";
 import * as train from "./pages/train.js";
 
-const PAGES = { data, train, neuron, descent, starts, layers, images };
+const PAGES = { data, train, neuron, descent, starts, layers, results, images };
 const main = document.getElementById("main");
 
 function start(token) {
