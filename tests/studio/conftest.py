@@ -7,7 +7,8 @@ import pytest
 from pages import CHROMIUM, Page
 
 from fallline.studio.experiment import Experiment
-from fallline.studio.server import Server, Studio
+from fallline.studio.server import Server
+from fallline.studio.studio import Studio
 from fallline.table import load_bundled
 
 

@@ -80,7 +80,11 @@ def test_nothing_is_computed_that_nobody_watches(server, page, monkeypatch):
     worked_out = []
     for name, topic in TOPICS.items():
         work = topic.work_out
-        spy = lambda view, asked, name=name, work=work: (worked_out.append(name), work(view, asked))[1]  # noqa: E731
+
+        def spy(view, asked, name=name, work=work):
+            worked_out.append(name)
+            return work(view, asked)
+
         monkeypatch.setitem(TOPICS, name, type(topic)(spy, 0.0))
     page.tell("watch", topics={"tick": {}})
     page.tell("step", unit="epoch", n=5)

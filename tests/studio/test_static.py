@@ -14,7 +14,8 @@ import fallline.studio
 from fallline.params import PARAMS
 from fallline.studio.experiment import Experiment
 from fallline.studio.frames import frame
-from fallline.studio.server import Server, Studio
+from fallline.studio.server import Server
+from fallline.studio.studio import Studio
 from fallline.table import load_bundled
 from fallline.wording import number, score
 

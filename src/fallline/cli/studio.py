@@ -8,24 +8,15 @@ import typer
 
 from fallline.cli.output import complain
 from fallline.cli.settings import parse, setting
-from fallline.cli.train import DATA, kinds_of
+from fallline.cli.train import DATA, Column, Drop, Target, kinds_of
 from fallline.errors import ParameterError
 
 
 def studio(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help=DATA)] = "digits",
-    target: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column to learn; NPZ, IDX and bundled sets know theirs.")
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=KIND", help="What a column holds: number, category or date; may be given several times."
-        ),
-    ] = None,
+    target: Target = None,
+    drop: Drop = None,
+    column: Column = None,
     hidden: Annotated[str, setting("hidden")] = "32,16",
     optimizer: Annotated[str, setting("optimizer")] = "sgd",
     learning_rate: Annotated[str, setting("learning_rate")] = "0.1",
@@ -34,7 +25,7 @@ def studio(
     seed: Annotated[str, setting("seed")] = "0",
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to serve; others can reach it if not loopback.")
-    ] = ("127.0.0.1"),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> int:
@@ -46,12 +37,13 @@ def studio(
     settings = parse({name: text for name, text in locals().items() if name in names})
     kinds = kinds_of(column or ())
     try:
-        from fallline.studio.server import Server, Studio, open_browser
+        from fallline.studio.server import Server, open_browser
     except ImportError as error:
         raise ParameterError(
             f"the studio needs the package {error.name}; install it with: pip install 'fallline[studio]'"
         ) from None
     from fallline.studio.experiment import Experiment
+    from fallline.studio.studio import Studio
     from fallline.table import read
 
     table = read(data, target, drop=drop or (), kinds=kinds)

@@ -28,13 +28,24 @@ DATA = (
     "CSV, Parquet, Arrow, Feather, JSON lines, NPZ or IDX file; - for CSV on standard input; or a bundled set, such as "
     "digits."
 )
+# How a command is told which columns of its DATA are what.
+Target = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column to learn; NPZ, IDX and bundled sets know theirs.")
+]
+Drop = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=KIND", help="What a column holds: number, category or date; may be given several times."
+    ),
+]
 
 
 def train(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
-    target: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column to learn; NPZ, IDX and bundled sets know theirs.")
-    ] = None,
+    target: Target = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the model is written.")] = Path("model.fallline"),
     history: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write losses and measures of all epochs: .csv or .json.")
@@ -47,15 +58,8 @@ def train(
             "starts holds back other rows.",
         ),
     ] = "auto",
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=KIND", help="What a column holds: number, category or date; may be given several times."
-        ),
-    ] = None,
+    drop: Drop = None,
+    column: Column = None,
     group: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Column whose equal values mark rows that are held back together; no input."),

@@ -19,7 +19,7 @@ from fallline.studio.frames import frame, to_json
 from fallline.studio.topics import TOPICS
 
 if TYPE_CHECKING:
-    from fallline.studio.server import Studio
+    from fallline.studio.studio import Studio
 
 TICK_SECONDS = 0.1
 ANSWER_SECONDS = 60.0  # for a command to take effect
@@ -76,8 +76,7 @@ class Tab:
         if not due:
             return
         wants_view = set(due) != {"tick"}
-        look: Callable[[Experiment], Any] = lambda e: (e.state(), e.view() if wants_view else None)  # noqa: E731
-        state, view = await self._of(look)
+        state, view = await self._of(lambda e: (e.state(), e.view() if wants_view else None))
         if view is not None:
             view = replace(view, race=self.studio.race)
         for name, asked in due.items():
@@ -139,8 +138,8 @@ class Tab:
         elif do == "open":
             await run_in_threadpool(self.studio.open, **arguments)
         else:
-            apply: Callable[[Experiment], None] = lambda experiment: experiment.apply(do, **arguments)  # noqa: E731
-            await asyncio.wrap_future(trainer.ask(apply, changes=True))
+            done = trainer.ask(lambda experiment: experiment.apply(do, **arguments), changes=True)
+            await asyncio.wrap_future(done)
 
 
 def _refuse(constant: str) -> float:
