@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fallline.explanation import Explanation
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener, Recorder
+    from fallline.live.program import studio
     from fallline.matching import match_neurons
     from fallline.minimization import LineSearch, minimize
     from fallline.model import Model, load
@@ -70,6 +71,7 @@ _HOME = {
     "loss_surface": "surfaces",
     "match_neurons": "matching",
     "minimize": "minimization",
+    "studio": "live.program",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")
 

@@ -20,6 +20,7 @@ from fallline.fit.calibration import Unseen
 from fallline.fit.job import Job, Score, check
 from fallline.fit.judgement import Judgement, judge, with_linear
 from fallline.fit.rows import Rows
+from fallline.fit.watchers import WATCHERS
 from fallline.listeners import CycleStopping, EarlyStopping, Listener
 from fallline.losses import OwnLoss
 from fallline.model import Model
@@ -167,7 +168,7 @@ def fit(
         callbacks = [*callbacks, EarlyStopping(settled["patience"])]
     if job.keeps_best and settled["schedule"] == Coslog4.name and checked["epochs"] == "auto":
         callbacks = [*callbacks, CycleStopping(Coslog4.cycle_ends)]
-    run = job.descend(callbacks)
+    run = job.descend([*callbacks, *(watch(table, settings or {}, job) for watch in WATCHERS)])
     learned = np.isfinite(run.losses) & (np.array(run.kept_steps) > 0)
     sound = [int(k) for k in np.flatnonzero(learned)] or [run.best_start]
     starts = sound if settled["combine"] == "average" else [run.best_start]
