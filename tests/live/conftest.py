@@ -71,7 +71,7 @@ def opened(browser, server):
     """`opened(**options) -> page` at rest, and nothing may be said on its console or asked of others."""
     contexts, said, asked = [], [], []
 
-    def opened(**options):
+    def opened(ready="button.go:enabled", **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
@@ -80,7 +80,7 @@ def opened(browser, server):
         page.on("dialog", lambda dialog: said.append(dialog.message))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(server.url)
-        page.locator("button.go:enabled").wait_for()
+        page.locator(ready).wait_for()
         return page
 
     yield opened

@@ -201,3 +201,14 @@ def test_a_race_of_many_starts(page):
     page.tell("race", starts=50, epochs=1000)
     page.tell("stop_race")
     page.frame("starts", lambda header: header["data"]["phase"] not in ("none", "running"))
+
+
+def test_a_topic_that_fails_is_said_and_the_others_go_on(page, monkeypatch, caplog):
+    def fail(view, asked):
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setitem(TOPICS, "curve", type(TOPICS["curve"])(fail, 0.0))
+    page.tell("watch", topics={"curve": {}, "layers": {}})
+    assert page.frame("curve")[0]["data"] == {"error": "ZeroDivisionError: by nothing"}
+    assert page.frame("layers")[0]["data"]["rows"] > 0
+    assert "the topic curve could not be worked out" in caplog.text

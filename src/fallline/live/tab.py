@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fallline.errors import FalllineError, ParameterError
 from fallline.live.commands import VERBS, checked
-from fallline.live.experiment import Experiment
+from fallline.live.experiment import View
 from fallline.live.frames import frame, to_json
 from fallline.live.topics import TOPICS
 
 if TYPE_CHECKING:
     from fallline.live.studio import Studio
 
+LOG = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 ANSWER_SECONDS = 60.0  # for a command to take effect
 
@@ -83,15 +86,12 @@ class Tab:
             data = self.studio.shown(state)
             arrays: dict[str, Any] = {}
             if name != "tick":
-                try:
-                    data, arrays = await run_in_threadpool(TOPICS[name].work_out, view, asked)
-                except FalllineError as error:
-                    data, arrays = {"error": str(error)}, {}
+                data, arrays = await run_in_threadpool(_worked_out, name, view, asked)
             message = await run_in_threadpool(frame, {"topic": name, "step": state["step"], "data": data}, arrays)
             await self.socket.send_bytes(message)
             self.sent[name] = version, time.monotonic()
 
-    async def _of(self, look: Callable[[Experiment], Any]) -> Any:
+    async def _of(self, look: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self.studio.control.ask(look))
 
     async def _hear(self, text: str) -> None:
@@ -140,6 +140,18 @@ class Tab:
         else:
             done = control.ask(lambda experiment: experiment.apply(do, **arguments), changes=True)
             await asyncio.wrap_future(done)
+
+
+def _worked_out(name: str, view: View, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A topic's numbers and arrays, or why there are none; the other topics go on."""
+    try:
+        with np.errstate(all="ignore"):  # of a descent that is about to diverge, or has
+            return TOPICS[name].work_out(view, asked)
+    except FalllineError as error:
+        return {"error": str(error)}, {}
+    except Exception as error:
+        LOG.exception("the topic %s could not be worked out", name)
+        return {"error": f"{type(error).__name__}: {error}"}, {}
 
 
 def _refuse(constant: str) -> float:

@@ -66,6 +66,7 @@ export function settings(app) {
         event.preventDefault();
         const good = await attempt(() =>
           app.connection.tell("restart", {
+            ...Object.fromEntries(Object.keys(live).map((name) => [name, app.state.value[name]])), // as they are now
             hidden: widths(start.hidden.value),
             activation: start.activation.value,
             optimizer: start.optimizer.value,
