@@ -1,6 +1,6 @@
 /** The curve of an activation with the dot where a neuron is on it. */
 
-import { h, onResize, s } from "./dom.js";
+import { fit, h, picture, s } from "./dom.js";
 import { number, tick, ticks } from "./format.js";
 import { path, reach, scale } from "./curve.js";
 
@@ -10,11 +10,7 @@ const ROOM = { left: 44, right: 14, top: 12, bottom: 24 };
 export function activationCurve() {
   const root = s("svg", { class: "curve", role: "img", height: HEIGHT });
   const holder = h("div", { class: "surface" }, root);
-  let shown = null;
-  let width = 0;
-  const draw = () => {
-    if (!shown || width < 60) return;
-    const { data, arrays } = shown;
+  const { update, end } = picture(holder, ({ data, arrays }, width) => {
     const [zs, as] = [arrays.curve_z, arrays.curve_a];
     const [low, high] = reach([as, [data.a]]) ?? [0, 1];
     const room = (high - low) * 0.08 || 0.5;
@@ -23,8 +19,7 @@ export function activationCurve() {
     const y = scale(low - room, high + room, bottom, ROOM.top, false);
     const [px, py] = [x(data.z), y(data.a)];
     const right = px > width * 0.6;
-    root.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    root.setAttribute("width", width);
+    fit(root, width, HEIGHT);
     root.setAttribute("aria-label", `${data.activation} of z: at z = ${number(data.z)} it is ${number(data.a)}`);
     root.replaceChildren(
       s(
@@ -42,17 +37,6 @@ export function activationCurve() {
       s("circle", { class: "dot", cx: px, cy: py, r: 6 }),
       s("text", { class: "at", x: px + (right ? -12 : 12), y: Math.max(py - 10, 14), "text-anchor": right ? "end" : "start" }, `(${number(data.z, 3)}, ${number(data.a, 3)})`),
     );
-  };
-  const end = onResize(holder, (w) => {
-    width = Math.floor(w);
-    draw();
   });
-  return {
-    root: holder,
-    end,
-    update(data, arrays) {
-      shown = { data, arrays };
-      draw();
-    },
-  };
+  return { root: holder, end, update: (data, arrays) => update({ data, arrays }) };
 }
