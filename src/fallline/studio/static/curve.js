@@ -83,7 +83,7 @@ export function curve({ label, xName, yName, height = 250 }) {
         s("line", { x1: ROOM.left, x2: right, y1: y(v), y2: y(v) }),
         s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, tick(v)),
       ]),
-      ...xTicks.map((v) => s("text", { x: x(v), y: bottom + 18, "text-anchor": "middle" }, tick(v))),
+      ...xTicks.map((v) => s("text", { x: Math.min(x(v), width - 3.6 * tick(v).length), y: bottom + 18, "text-anchor": "middle" }, tick(v))),
       s("line", { class: "base", x1: ROOM.left, x2: right, y1: bottom, y2: bottom }),
       s("text", { class: "title", x: right, y: height - 4, "text-anchor": "end" }, xName),
       ...(log ? [s("text", { class: "title", x: ROOM.left, y: height - 4 }, `${yName}, logarithmic scale`)] : [s("text", { class: "title", x: ROOM.left, y: height - 4 }, yName)]),

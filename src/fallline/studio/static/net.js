@@ -32,6 +32,7 @@ export function drawing(open, height) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const layer = h("div", { class: "neurons", role: "group", "aria-label": "Neurons: arrow keys move, Enter opens one" });
   const root = h("div", { class: "net" }, canvas, layer);
+  root.style.setProperty("height", `${height}px`);
   const reading = h("p", { class: "reading" }, "Point at a neuron to see its weights alone; click it, or press Enter, to see its arithmetic.");
   let net = null; // what is drawn
   let spots = null;
