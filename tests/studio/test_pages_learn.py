@@ -221,7 +221,12 @@ def test_bad_valleys(opened, server):
     bad = sum(loss > 0.1 for loss in losses)
     assert 2 <= bad <= 8
     low, high = number(min(losses), 2), number(max(losses), 2)
-    told(page, f"Of 10 starts {10 - bad} ended low, at a loss of {low}", f"{bad} ended in a bad valley, at", high)
+    told(
+        page,
+        f"Of 10 starts {10 - bad} ended low (a loss of {low} to",
+        f"and {bad} ended in a bad valley (",
+        f"{high}).",
+    )
 
 
 def test_overfitting(opened, server):

@@ -11,7 +11,7 @@ const FLOWERS = { set: "iris", start: { ...START, hidden: [3], activation: "tanh
 const PATIENTS = { set: "diabetes", start: { ...START, hidden: [8], activation: "relu" } };
 const MANY = { set: "diabetes", start: { ...START, hidden: [64, 64], activation: "relu", batch_size: 512 } }; // all rows in one
 const CROSSWISE = { set: "xor", start: { ...START, hidden: [2], activation: "tanh", learning_rate: 0.5 } };
-const TEN_TIMES = 10 * START.learning_rate;
+const LARGE = 2 * START.learning_rate; // where steps are too large for the fifth lesson
 
 const formula = (...parts) => h("p", { class: "formula" }, parts.map((part) => h("span", {}, part)));
 const sub = (text) => h("sub", {}, text);
@@ -216,6 +216,8 @@ const large = {
     chart.root.hidden = table.root.hidden = true;
     const asked = { n: 5 }; // the path is shown, not the map around it
     const end = app.watch("descent", asked, (frame) => {
+      const state = app.state.value;
+      if (frame.step !== state.step && !state.running) return; // worked out before the last steps; another is on its way
       const drawn = Boolean(frame.arrays.path_losses) && !frame.data.error;
       chart.root.hidden = table.root.hidden = !drawn;
       if (!drawn) {
@@ -224,7 +226,6 @@ const large = {
       }
       arrays = frame.arrays;
       const { path_steps: steps, path_losses: losses } = arrays;
-      const state = app.state.value;
       chart.update({ x: Float64Array.from(steps), lines: [{ name: "rows learned from", y: losses, kind: "learned" }] });
       say(summary, `The loss of ${counted(frame.data.rows, "row")} learned from, as far as it is below a million times that of the start.`);
       let low = 0;
@@ -245,21 +246,23 @@ const large = {
     return {
       root,
       end: () => [end, chart.end].forEach((each) => each()),
-      first: ({ step, diverged, learning_rate: rate }) => (diverged || rate > 2 * START.learning_rate ? 2 : step === 0 || rate !== START.learning_rate ? 0 : 1),
+      first: ({ step, diverged, learning_rate: rate }) => (diverged || rate > LARGE ? 2 : step === 0 || rate !== START.learning_rate ? 0 : 1),
       deeds: [
         { text: "Take five epochs", about: ({ learning_rate: rate }) => `Takes steps of size ${number(rate)}, as they are now.`, can: ({ diverged }) => !diverged, scene: true, does: then(epochs(5)) },
         {
           text: "Make steps ten times as large",
-          about: () => `Sets the step size to ${number(TEN_TIMES)} and takes one epoch.`,
-          can: ({ diverged, learning_rate: rate }) => !diverged && rate < TEN_TIMES,
+          about: ({ learning_rate: rate }) => `Sets the step size to ${number(10 * rate)} and takes one epoch.`,
+          can: ({ diverged, learning_rate: rate }) => !diverged && rate <= LARGE,
           scene: true,
-          does: then(() => app.do("set", { learning_rate: TEN_TIMES }), epochs(1)),
+          own: true,
+          does: then(() => app.do("set", { learning_rate: 10 * app.state.value.learning_rate }), epochs(1)),
         },
         {
           text: "Halve the step size and go back",
           about: ({ learning_rate: rate, good_step: good }) => `Sets it to ${number(rate / 2)}, goes back to batch ${whole(good)}, the last good point, and takes five epochs.`,
           can: ({ step }) => step > 0,
           scene: true,
+          own: true,
           does: then(() => app.do("back"), epochs(5)),
         },
       ],
@@ -279,7 +282,7 @@ const valleys = {
   ],
   show(app, tell) {
     const chart = raceChart();
-    const bar = h("progress", { max: 1, "aria-label": "Share of the race that is done" });
+    const bar = h("progress", { max: 1, hidden: true, "aria-label": "Share of the race that is done" });
     const { root, summary } = panel("Ten starts", "ten-starts", null, bar, chart.root);
     const end = app.watch("starts", {}, ({ data, arrays }) => {
       if (data.error) return;
@@ -310,8 +313,8 @@ function ends(each) {
   const losses = each.map(({ loss: value }) => value).filter((value) => value !== null);
   const [good, bad] = [losses.filter((value) => value <= FLOOR), losses.filter((value) => value > FLOOR)];
   const span = (list) => [...new Set([list[0], list.at(-1)].map((value) => number(value, 2)))].join(" to ");
-  const groups = [good.length && `${whole(good.length)} ended low, at a loss of ${span(good)}`, bad.length && `${whole(bad.length)} ended in a bad valley, at ${span(bad)}`];
-  return `Of ${counted(losses.length, "start")} ${groups.filter(Boolean).join(", ")}.`;
+  const groups = [good.length && `${whole(good.length)} ended low (a loss of ${span(good)})`, bad.length && `${whole(bad.length)} ended in a bad valley (${span(bad)})`];
+  return `Of ${counted(losses.length, "start")} ${groups.filter(Boolean).join(" and ")}.`;
 }
 
 const EPOCHS = 1000;

@@ -17,12 +17,12 @@ export function mount(root, app, query) {
   const shown = lesson.show(app, (text) => say(now, text));
   const deeds = shown.deeds.map(deedOf);
   const scene = lesson.scene && sceneOf(app, lesson.scene, () => deeds.find(({ control }) => control.classList.contains("primary"))?.control.focus());
-  const heading = h("h2", { tabindex: "-1" }, lesson.heading);
-  const foreign = h("p", { class: "foreign" }, "The tour needs a studio of your own: start ", h("code", {}, "fallline studio"), " in a terminal. This descent belongs to a program, so no other rows can be opened here; it can be watched, run, paused and stepped.");
+  const heading = h("h2", { id: "lesson", tabindex: "-1" }, lesson.heading);
+  const foreign = h("p", { class: "foreign", hidden: true }, "The tour needs a studio of your own: start ", h("code", {}, "fallline studio"), " in a terminal. This descent belongs to a program, so no other rows can be opened here; it can be watched, run, paused and stepped.");
   const turn = (by, text) => (step + by >= 1 && step + by <= LESSONS.length ? h("a", { class: by > 0 ? "turn next" : "turn", href: to(step + by) }, text) : h("span"));
   const article = h(
     "article",
-    { class: "panel lesson" },
+    { class: "panel lesson", "aria-labelledby": "lesson" },
     h("p", { class: "of" }, `Step ${step} of ${LESSONS.length}`),
     heading,
     lesson.says().map((part) => (part instanceof Node ? part : h("p", {}, part))),
