@@ -23,6 +23,17 @@ def finished(experiment, n, epochs):
     return race.snapshot()
 
 
+@pytest.mark.parametrize(("hidden", "least", "most"), [(2, 20, 28), (8, 0, 2)])
+def test_of_xor_half_the_starts_of_two_neurons_end_in_a_bad_valley(hidden, least, most):
+    experiment = Experiment(load_bundled("xor"), {"hidden": (hidden,), "activation": "tanh", "learning_rate": 0.5})
+    assert experiment.state()["layer_sizes"] == [2, hidden, 2]
+    losses = np.array([each["loss"] for each in finished(experiment, 50, 300)[0]["each"]])
+    bad = losses[losses > 0.1]
+    assert least <= len(bad) <= most
+    floor = np.log(2) / 2  # two corners right, one half for the others
+    assert (abs(bad - floor) < 0.03).sum() >= len(bad) - 2
+
+
 def test_the_first_start_goes_where_the_experiment_goes():
     experiment = Experiment(load_bundled("iris"), {"dropout": 0.2, "l2": 1e-3, "seed": 4})
     numbers, arrays = finished(experiment, 3, 6)

@@ -341,6 +341,17 @@ class TestBundled:
         assert diabetes.X[0, 0] == 59.0
         assert "sex" not in diabetes.columns
 
+    def test_xor_is_made_as_it_is_documented(self):
+        xor = read("xor")
+        i = np.arange(200)
+        corner = np.stack([i // 2 % 2, i % 2], axis=1)
+        assert (xor.y == np.where(corner[:, 0] ^ corner[:, 1], "different", "equal")).all()
+        noise = (xor.X - corner) / 0.15
+        assert abs(noise.mean()) < 0.1
+        assert 0.93 < noise.std() < 1.07
+        np.testing.assert_allclose(noise[0], [1.76405235, 0.40015721], rtol=1e-6)  # MT19937's first, seed 0
+        assert ((xor.X > 0.5) == (corner == 1)).all(), "no row lies in another corner's quarter"
+
     def test_a_name_goes_before_a_file(self):
         Path("iris").mkdir()
         assert read("iris").n_rows == 150
