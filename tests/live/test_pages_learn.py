@@ -210,16 +210,16 @@ def test_bad_valleys(opened, server):
     press(page, "Open xor and begin anew")
     page.locator(".name:text-is('xor')").wait_for()
     press(page, "Send ten starts down")
-    page.get_by_text("10 starts, down after 300 epochs").wait_for(timeout=60_000)
+    page.get_by_text("10 starts, down after 1,000 epochs").wait_for(timeout=60_000)
     now = view(server)
-    assert list(now.network.layer_sizes) == [2, 2, 2]
+    assert list(now.network.layer_sizes) == [2, 2, 1]
     assert now.step == 0, "the descent itself stays where it is"
     taken = now.network.shape.inputs
-    networks = [Network([2, 2, 2], "tanh", "softmax", seed=k, dtype="float32", inputs=taken) for k in range(10)]
-    run = fl.descend(networks, *now.job.data, optimizer=fl.SGD(0.5), batch_size=32, epochs=300, keep="last")
+    networks = [Network([2, 2, 1], "tanh", "identity", seed=k, dtype="float32", inputs=taken) for k in range(10)]
+    run = fl.descend(networks, *now.job.data, optimizer=fl.SGD(0.3), batch_size=None, epochs=1000, keep="last")
     losses = [now.engine.loss(now.plan, network.parameters, now.data) for network in run.networks]
     bad = sum(loss > 0.1 for loss in losses)
-    assert 2 <= bad <= 8
+    assert 2 <= bad <= 4
     low, high = number(min(losses), 2), number(max(losses), 2)
     told(
         page,
@@ -258,8 +258,8 @@ def test_your_own_data(opened, server):
     page.get_by_role("heading", name="Data", exact=True).wait_for()
 
 
-def test_a_descent_that_belongs_to_a_program_is_shown_and_not_replaced(opened, server):
-    server.studio.own = False
+def test_a_descent_that_belongs_to_a_program_is_shown_and_not_replaced(opened, server, monkeypatch):
+    monkeypatch.setattr(type(server.studio), "own", False)
     page = opened()
     for k in range(1, len(STEPS) + 1):
         step(page, k)

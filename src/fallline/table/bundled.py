@@ -45,7 +45,7 @@ BUNDLED: Mapping[str, BundledSet] = MappingProxyType(
             "tumours, benign or malignant, by the shape of their cells", 569, 30, "classification", "diagnosis"
         ),
         "diabetes": BundledSet("progress of diabetes after a year", 442, 10, "regression", "progression"),
-        "xor": BundledSet("whether two inputs are equal or not; made, with noise", 200, 2, "classification", "class"),
+        "xor": BundledSet("1 where two inputs differ, else 0; made, with noise", 200, 2, "classification", "differ"),
     }
 )
 
@@ -62,8 +62,8 @@ def load_bundled(name: str) -> Table:
     -------
     Table
         Classes are their names, digits are 0 to 9; the pixels of digits go from 0 to 1. Row i of `xor` lies around the
-        corner (i // 2 % 2, i % 2) of the unit square, with normal noise of deviation 0.15 in both directions; its class
-        is "different" where one of the corner's coordinates is 1 and the other 0, else "equal".
+        corner (i // 2 % 2, i % 2) of the unit square, with normal noise of deviation 0.15 in both directions; its
+        target is 1 where one of the corner's coordinates is 1 and the other 0, else 0.
 
     Raises
     ------
@@ -97,5 +97,5 @@ def _xor() -> Table:
     i = np.arange(BUNDLED["xor"].rows)
     corner = np.stack([i // 2 % 2, i % 2], axis=1)
     noise = np.random.RandomState(0).standard_normal(corner.shape)  # the same in every NumPy
-    y = np.where(corner[:, 0] == corner[:, 1], "equal", "different")
-    return Table("xor", (corner + 0.15 * noise).astype(np.float32), y, ("x1", "x2"), BUNDLED["xor"].target)
+    X, y = (corner + 0.15 * noise).astype(np.float32), corner[:, 0] ^ corner[:, 1]
+    return Table("xor", X, y, ("x1", "x2"), BUNDLED["xor"].target)

@@ -10,7 +10,8 @@ const START = { optimizer: "sgd", learning_rate: 0.1, batch_size: 32, l2: 0, dro
 const FLOWERS = { set: "iris", start: { ...START, hidden: [3], activation: "tanh" } };
 const PATIENTS = { set: "diabetes", start: { ...START, hidden: [8], activation: "relu" } };
 const MANY = { set: "diabetes", start: { ...START, hidden: [64, 64], activation: "relu", batch_size: 512 } }; // all rows in one
-const CROSSWISE = { set: "xor", start: { ...START, hidden: [2], activation: "tanh", learning_rate: 0.5 } };
+const CROSSWISE = { set: "xor", start: { ...START, task: "regression", hidden: [2], activation: "tanh", learning_rate: 0.3, batch_size: 512 } }; // 2–2–1
+const DOWN = 1000; // epochs, by which its starts have come to rest
 const LARGE = 2 * START.learning_rate; // where steps are too large for the fifth lesson
 
 const formula = (...parts) => h("p", { class: "formula" }, parts.map((part) => h("span", {}, part)));
@@ -277,8 +278,8 @@ const valleys = {
   heading: "Not every valley is the lowest",
   scene: CROSSWISE,
   says: () => [
-    "xor asks whether two inputs are equal. The right answers lie crosswise, so no straight line parts them; two hidden neurons draw two lines, which are enough. Yet not every random start finds them.",
-    "About half end where two corners of the square are right and the other two get one half each: a loss of ln 2 / 2 = 0.35. From there every small step goes up. More steps do not help; another start does, or more neurons.",
+    "xor is 1 where two inputs differ, and 0 where not. The answers lie crosswise, so no straight line parts them; two hidden neurons draw two lines, which are enough for the one output. Yet not every random start finds them.",
+    "About one start in five ends where two corners of the square are right and the other two get one half each: the loss stays at half of what the best constant has, 0.5. From there every small step goes up. More steps do not help; another start does, or more neurons.",
   ],
   show(app, tell) {
     const chart = raceChart();
@@ -288,7 +289,7 @@ const valleys = {
       if (data.error) return;
       bar.hidden = data.phase !== "racing";
       if (!bar.hidden) bar.value = data.done;
-      say(summary, raceTold(data));
+      say(summary, raceTold(data, app.state.value?.own));
       chart.update(data, arrays);
       tell(data.each ? ends(data.each) : "");
     });
@@ -298,10 +299,10 @@ const valleys = {
       deeds: [
         {
           text: "Send ten starts down",
-          about: (state) => `Ten networks of 2–2–2 neurons, seeds ${whole(state.seed)} to ${whole(state.seed + 9)}, go down for 300 epochs each. The descent at the top pauses and stays where it is.`,
+          about: (state) => `Ten networks of 2–2–1 neurons, seeds ${whole(state.seed)} to ${whole(state.seed + 9)}, go down for ${whole(DOWN)} epochs each. The descent at the top pauses and stays where it is.`,
           scene: true,
           own: true,
-          does: () => app.do("race", { starts: 10, epochs: 300 }),
+          does: () => app.do("race", { starts: 10, epochs: DOWN }),
         },
       ],
     };

@@ -207,7 +207,8 @@ export function raceChart() {
 }
 
 /** How far a race is, in words. */
-export function raceTold({ phase, epoch, epochs, seeds, message, each }) {
+export function raceTold({ phase, epoch, epochs, seeds, message, each }, own) {
+  if (phase === "none" && !own) return "The descent belongs to a program; a race needs one of the page's own: fallline studio.";
   if (phase === "none") return "Only the seed of their random start differs, yet they end in different valleys. The descent pauses while they race.";
   if (phase === "failed") return `The race failed: ${message}.`;
   const who = counted(seeds.length, "start");

@@ -56,7 +56,7 @@ export function mount(root, app, query) {
 }
 
 /** Whether the live descent is the one that a step is made for. */
-const isSet = ({ set, start }, { name, hidden, activation, optimizer }) => name === set && String(hidden) === String(start.hidden) && activation === start.activation && optimizer === start.optimizer;
+const isSet = ({ set, start }, { name, task, hidden, activation, optimizer }) => name === set && (!start.task || task === start.task) && String(hidden) === String(start.hidden) && activation === start.activation && optimizer === start.optimizer;
 
 /** What opens the set that a step is made for and begins anew, and says what becomes of the present descent. */
 function sceneOf(app, { set, start }, then) {
