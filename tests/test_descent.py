@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import fallline as fl
-from fallline.engines import ENGINES
+from fallline.engines import ALWAYS
 from fallline.engines.reference import backpropagation
 from fallline.listeners import Epoch, Progress
 from fallline.optimizers import SGD
 
-both_engines = pytest.mark.parametrize("engine", ENGINES)
+both_engines = pytest.mark.parametrize("engine", ALWAYS)
 
 
 def wave(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -211,7 +211,8 @@ LOSSES = (
 )
 TRANSFORMS = ("log",)
 HELD_BACK = ("random", "last")
-ENGINES = ("native", "reference")
+ENGINES = ("native", "reference", "xla")
+_ENGINE = "What computes. native: the compiled core; reference: NumPy to be read; xla: JAX, for GPUs and TPUs."
 
 
 def _one_of(names: Sequence[str]) -> str:
@@ -459,7 +460,7 @@ _TABLE = (
         "run",
         (None,),
     ),
-    Param("engine", str, "native", ENGINES, _one_of(ENGINES), "What computes; reference is NumPy to be read.", "run"),
+    Param("engine", str, "native", ENGINES, _one_of(ENGINES), _ENGINE, "run"),
 )
 
 PARAMS: dict[str, Param] = {param.name: param for param in _TABLE}
