@@ -1,4 +1,4 @@
-"""Draws studio.png: the page Train in Chromium, some epochs into a descent on digits. Run: python docs/figures/studio.py"""
+"""The picture of the studio: the page Train, some epochs into a descent on digits. `python docs/figures/studio.py`."""
 
 from __future__ import annotations
 
