@@ -1,0 +1,5 @@
+"""The loop: start, gradient, step, repeat."""
+
+from fallline.descent.call import descend
+
+__all__ = ["descend"]
