@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fallline.checkpoint import Checkpoint, as_checkpoint
 from fallline.descent.loop import Descent
 from fallline.descent.measurement import Measurement
 from fallline.engines import Data, Engine, Plan, as_engine
@@ -54,6 +56,8 @@ def descend(
     threads: int | str | None = None,
     precision: str | None = None,
     rates: Rates = EQUAL_RATES,
+    repair: bool | int = True,
+    checkpoint: Checkpoint | str | PathLike[str] | None = None,
 ) -> Run:
     """Gradient descent from one or several random starts.
 
@@ -120,6 +124,11 @@ def descend(
         others. None means the network's own numbers throughout.
     rates : Rates, default all 1
         What the learning rate is multiplied by for each part of the network; see `fallline.rates`.
+    repair : bool or int, default True
+        How often a start whose loss became infinite or NaN is set back to its last good point, and goes on with half
+        the step size; the others do not feel it. True means 3 times, False never: then there is a DivergenceError.
+    checkpoint : Checkpoint, str or path, optional
+        The folder where the descent is kept as it goes, and how often; see `Checkpoint` and `resume`.
 
     Returns
     -------
@@ -128,12 +137,19 @@ def descend(
     Raises
     ------
     DataError, ParameterError
-        The data do not fit the network or the loss; a setting is out of range.
+        The data do not fit the network or the loss; a setting is out of range; the checkpoint is of another descent.
+    DivergenceError
+        The loss of a start became infinite or NaN, and `repair` is False.
+    CheckpointError
+        There are checkpoints to go on from, but none is good.
 
     Warns
     -----
     DivergenceWarning
-        The loss of a start became infinite or NaN; its last good parameters were kept.
+        The loss of a start became infinite or NaN; it was set back, or, where that did not help, its last good
+        parameters were kept.
+    CheckpointWarning
+        A checkpoint could not be written, or the last one not be read.
     PrecisionWarning
         The processor does not multiply bf16, so the products are those of float32.
 
@@ -207,6 +223,8 @@ def descend(
         _whole("measure_every", measure_every),
         as_listeners(callbacks),
         engine,
+        _times(repair),
+        as_checkpoint(checkpoint),
     ).run()
 
 
@@ -222,6 +240,13 @@ def _held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike], n_
     if rows.weight.ndim == 1:
         return [rows] * n_starts
     return [rows.of_start(k).rows(rows.weight[k] > 0) for k in range(n_starts)]
+
+
+def _times(repair: bool | int) -> int:
+    """How often a start may be set back."""
+    if repair is True:
+        repair = PARAMS["repair"].default
+    return int(PARAMS["repair"].check(0 if repair is False else repair))
 
 
 def _dropout_rates(dropout: float | Sequence[float], n_hidden: int) -> tuple[float, ...]:
