@@ -25,8 +25,8 @@ from fallline.listeners import Epoch
 from fallline.table import load_bundled
 
 
-@pytest.fixture(autouse=True)
-def _at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints may take all the time; and there is no power cut here to wait for the disk."""
     monkeypatch.setattr(saving, "MOST_OF_THE_TIME", np.inf)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
@@ -62,6 +62,7 @@ def assert_same_model(one: fl.Model, other: fl.Model) -> None:
     ]
 
 
+@pytest.mark.usefixtures("at_every_step")
 @pytest.mark.parametrize("name", ["iris", "diabetes"])
 def test_the_recipe_in_full(name: str, tmp_path: Path) -> None:
     """Twelve networks on folds, a linear model beside, calibration: cut short in both descents."""
@@ -81,6 +82,7 @@ def test_the_recipe_in_full(name: str, tmp_path: Path) -> None:
     assert_same_model(fit(table, settings, checkpoint=fl.Checkpoint(there, resume=True)).model, alone.model)
 
 
+@pytest.mark.usefixtures("at_every_step")
 def test_what_a_time_budget_chose_is_chosen_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock: another machine, or a busy one, would choose otherwise; and the time that was used is used."""
     table, settings = load_bundled("iris"), {"time_budget": 600.0, "hidden": (8,)}
@@ -100,6 +102,7 @@ def test_what_a_time_budget_chose_is_chosen_again(tmp_path: Path, monkeypatch: p
     assert header["about"]["before"] > 0
 
 
+@pytest.mark.usefixtures("at_every_step")
 def test_early_stopping_and_given_rows(tmp_path: Path) -> None:
     table = load_bundled("diabetes")
     settings = {"epochs": 40, "hidden": (8,), "patience": 3, "starts": 2, "validation": 0.3, "learning_rate": 0.03}
@@ -216,8 +219,21 @@ def test_what_is_wrong_is_said_in_a_line(run: Any, refused: Any, houses: Path) -
 
 @pytest.mark.filterwarnings("always")
 def test_a_start_that_was_set_back_is_told_of(run: Any) -> None:
-    train = ("train", "diabetes", "--optimizer", "sgd", "--inputs", "plain", "--starts", 2, "--epochs", 12)
-    status, out, err = run(*train, "--learning-rate", 3, "--json")
+    train = (
+        "train",
+        "diabetes",
+        "--optimizer",
+        "sgd",
+        "--inputs",
+        "plain",
+        "--starts",
+        2,
+        "--epochs",
+        12,
+        "--hidden",
+        16,
+    )
+    status, out, err = run(*train, "--learning-rate", 1, "--json")
     assert status == 0
     summary = json.loads(out)
     assert summary["repairs"]
@@ -228,6 +244,6 @@ def test_a_start_that_was_set_back_is_told_of(run: Any) -> None:
     assert model.training["repairs"] == summary["repairs"]
     assert run("report", "model.fallline", "--out", "report.html").status == 0
     assert "on with half the step size" in Path("report.html").read_text()
-    status, out, err = run(*train, "--learning-rate", 3, "--repair", 0)
+    status, out, err = run(*train, "--learning-rate", 1, "--repair", 0)
     assert (status, out) == (1, "")
-    assert "the learning rate 3 is too large for these data" in err
+    assert "the learning rate 1 is too large for these data" in err

@@ -90,8 +90,8 @@ def train(
     seed: Annotated[str, setting("seed")] = "0",
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
-    engine: Annotated[str, setting("engine")] = "native",
     repair: Annotated[str, setting("repair")] = "3",
+    engine: Annotated[str, setting("engine")] = "native",
     checkpoint: Annotated[
         str | None,
         typer.Option(
