@@ -179,3 +179,32 @@ def test_the_compiled_core_does_not_trust_who_tells_it() -> None:
     for call in (lambda: session.visit(np.arange(3)), lambda: session.resume(session.state())):
         with pytest.raises(ValueError, match="a step is under way"):
             call()
+
+
+@pytest.mark.parametrize("engine", ALWAYS)
+def test_sums_do_not_depend_on_where_slices_end(engine: str) -> None:
+    plan, theta, data = problem()
+    whole, cut = (as_engine(engine).session(plan, theta, data) for _ in range(2))
+    expected = whole.run(np.full(23, 0.3), FOREVER)
+    found = None
+    for n in (1, 4, 1, 10, 7):
+        found = cut.run(np.full(n, 0.3), FOREVER, found)
+    assert found is not None
+    np.testing.assert_array_equal(found.loss_sum, expected.loss_sum)
+    np.testing.assert_array_equal(found.weight_sum, expected.weight_sum)
+
+
+@pytest.mark.parametrize("engine", ALWAYS)
+def test_a_start_that_diverged_stands_still_in_another_session_too(engine: str) -> None:
+    """Though its loss might be finite there."""
+    plan, theta, data = problem()
+    first, second = (as_engine(engine).session(plan, theta, data) for _ in range(2))
+    state = first.state()
+    assert state.diverged_step is not None
+    second.resume(dataclasses.replace(state, step=8, diverged_step=np.array([-1, 5])))
+    done = second.run(np.ones(4), FOREVER)
+    assert done.diverged_step.tolist() == [-1, 5]
+    np.testing.assert_array_equal(second.parameters()[1], theta[1])
+    assert not np.array_equal(second.parameters()[0], theta[0])
+    assert np.isnan(second.state().gradient_norm[1])
+    assert second.state().diverged_step.tolist() == [-1, 5]

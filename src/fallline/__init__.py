@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
     from fallline.backpropagation import Gradient, gradient
-    from fallline.descent import descend
+    from fallline.checkpoint import Checkpoint
+    from fallline.descent import descend, resume
     from fallline.diagnosis import Finding
     from fallline.errors import (
+        CheckpointError,
+        CheckpointWarning,
         DataError,
+        DivergenceError,
         DivergenceWarning,
         FalllineError,
         ModelFileError,
@@ -40,7 +44,11 @@ __version__ = "0.1.0"
 _HOME = {
     "Adam": "optimizers",
     "AdamW": "optimizers",
+    "Checkpoint": "checkpoint",
+    "CheckpointError": "errors",
+    "CheckpointWarning": "errors",
     "DataError": "errors",
+    "DivergenceError": "errors",
     "DivergenceWarning": "errors",
     "EarlyStopping": "listeners",
     "Explanation": "explanation",
@@ -71,6 +79,7 @@ _HOME = {
     "loss_surface": "surfaces",
     "match_neurons": "matching",
     "minimize": "minimization",
+    "resume": "descent",
     "studio": "live.program",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")

@@ -45,8 +45,22 @@ def whole_file(path: str | PathLike[str], binary: bool = False) -> Iterator[IO[A
             file.flush()
             os.fsync(file.fileno())
         part.replace(final)
+        _keep_name(final.parent)
     except OSError as error:
         error.filename = str(path)
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _keep_name(folder: Path) -> None:
+    """Have a folder's new names survive a power cut, where the system knows how."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some file systems have nothing to do for a folder, and say so
+        pass
+    finally:
+        os.close(handle)

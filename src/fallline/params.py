@@ -185,19 +185,7 @@ def _seconds(text: str) -> float:
 
 
 TASKS = ("classification", "regression")
-ACTIVATIONS = (
-    "identity",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-)
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus")
 INPUTS = ("embedded", "plain")
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "coslog4", "warm_up")
@@ -459,6 +447,15 @@ _TABLE = (
         "bf16: matrix products of numbers with 8 binary digits, on processors with AVX-512 BF16. Weights stay float32.",
         "run",
         (None,),
+    ),
+    Param(
+        "repair",
+        int,
+        3,
+        _whole(0),
+        "a whole number, 0 or more",
+        "Times that a start whose loss became infinite goes back and on with half the step size. 0: an error instead.",
+        "run",
     ),
     Param("engine", str, "native", ENGINES, _one_of(ENGINES), _ENGINE, "run"),
 )

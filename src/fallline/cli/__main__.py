@@ -21,7 +21,7 @@ from fallline.cli.predict import predict
 from fallline.cli.report import report
 from fallline.cli.studio import studio
 from fallline.cli.train import train
-from fallline.errors import FalllineError
+from fallline.errors import DivergenceError, FalllineError
 
 STATUS = "Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted."
 COMMANDS = (train, predict, evaluate, explain, report, studio, info, datasets)
@@ -106,6 +106,8 @@ def _run() -> int:
         status = int(app(sys.argv[1:] or ["--help"], prog_name="fallline", standalone_mode=False) or 0)
         sys.stdout.flush()
         return status
+    except DivergenceError as error:
+        return complain(str(error), 1)
     except FalllineError as error:
         return complain(str(error))
     except (KeyboardInterrupt, typer.Abort):

@@ -90,7 +90,23 @@ def train(
     seed: Annotated[str, setting("seed")] = "0",
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
+    repair: Annotated[str, setting("repair")] = "3",
     engine: Annotated[str, setting("engine")] = "native",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder where the training is kept as it goes; none: nowhere. What takes more than a minute is kept "
+            "anyway, beside the model until that is written.",
+        ),
+    ] = None,
+    checkpoint_every: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time between checkpoints.")] = 30.0,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the last checkpoint: the same command, and the same model in the end."
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to look at: one .html file with pictures.")
     ] = None,
@@ -102,7 +118,7 @@ def train(
     Columns may hold numbers, categories and dates, and values may be missing. Several networks are trained at once,
     each of which holds back other rows, and answer together. Ctrl-C stops the training; the best so far is written,
     and the exit status is 130. If the loss of every start became infinite the last good model is written and the exit
-    status is 1.
+    status is 1. A training that was cut short goes on with --resume.
     """
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
     kinds = kinds_of(column or ())
@@ -119,12 +135,14 @@ def train(
     )
 
     from fallline.cli.account import account
+    from fallline.cli.keeping import Keeping, checkpoint_of
     from fallline.fit import diagnose, fit
-    from fallline.listeners import Recorder
+    from fallline.listeners import Listener, Recorder
     from fallline.listeners.progress_bar import ProgressBar
     from fallline.table import read
 
     began = time.perf_counter()
+    kept = checkpoint_of(checkpoint, out, checkpoint_every, resume)
     table = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
     groups = None
     if group is not None:
@@ -133,8 +151,11 @@ def train(
     if validation_file is not None:
         as_trained = {name: table.kind(name) for name in table.columns}
         validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
-    callbacks = [*(() if quiet else (ProgressBar(),)), *(() if report is None else (Recorder(),))]
-    fitted = fit(table, settings, callbacks, validation_table, groups=groups)
+    callbacks: list[Listener] = [] if report is None else [Recorder()]
+    if not quiet:
+        bar = ProgressBar()
+        callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
+    fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
     fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
     reason = fitted.run.stop_reason
     findings = diagnose(fitted, table)
@@ -156,11 +177,15 @@ def train(
         print(to_json(summary))
     elif not quiet:
         print(account(fitted, summary, findings))
+    if kept is not None and checkpoint is None and written and reason != "interrupted":
+        kept.remove()
+        kept.named("linear").remove()
     status = 130 if reason == "interrupted" else 1
     if not written:
         return complain("nothing was learned, so no model was written", status)
     if reason == "interrupted":
-        return complain(f"{fitted.run.message}, in {out}", status)
+        leads_on = "; --resume goes on" if kept is not None and kept.files else ""
+        return complain(f"{fitted.run.message}, in {out}{leads_on}", status)
     return 1 if reason == "diverged" else 0
 
 
@@ -211,6 +236,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
         "stop_reason": run.stop_reason,
         "message": run.message,
+        "repairs": run.history.repairs,
         "each": fitted.judgement.each,
         "linear_share": fitted.judgement.linear_share,
         "findings": model.training["findings"],

@@ -56,10 +56,12 @@ class XlaSession(Session):
             self.rows = steps.Rows(X, Y, weight, jnp.arange(self.n, dtype=jnp.int32))
             self.settings = steps.shared_settings(plan, rate_factors(plan, self.dtype), self.dtype)
 
-    def run(self, factors: Array, seconds: float) -> Slice:
+    def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient; see `Session.run`."""
         deadline, done = time.perf_counter() + seconds, 0
         sums = np.zeros((3, len(self.learning_rates)))
+        if after is not None:
+            sums[:] = after.loss_sum, after.weight_sum, after.penalty_sum
         with precision(self.dtype):
             while done < len(factors):
                 left = deadline - time.perf_counter()
@@ -67,7 +69,7 @@ class XlaSession(Session):
                     break
                 batch = self._turn_to_epoch()
                 room = min(len(factors) - done, self.steps_per_epoch - batch, steps.CHUNK, self._fit(left))
-                sums += self._chunk(factors[done : done + room], batch)
+                sums = self._chunk(factors[done : done + room], batch, sums)
                 done += room
             norm, diverged = np.asarray(self.place.gradient_norm), np.asarray(self.place.diverged)
         loss_sum, weight_sum, penalty_sum = sums
@@ -86,13 +88,18 @@ class XlaSession(Session):
             self.rows = self.rows._replace(order=jnp.asarray(self.told, jnp.int32))
 
     def state(self) -> State:
-        """What the rule remembers; see `Session.state`."""
-        return State(self.step, np.array(self.place.moments))
+        """What it knows; see `Session.state`."""
+        norm, diverged = np.array(self.place.gradient_norm, np.float64), np.array(self.place.diverged, np.int64)
+        return State(self.step, np.array(self.place.moments), diverged, norm)
 
     def resume(self, state: State) -> None:
         """Go on from there; see `Session.resume`."""
         with precision(self.dtype):
             self.place = self.place._replace(moments=jnp.array(state.moments, self.dtype))
+            if state.diverged_step is not None:
+                self.place = self.place._replace(diverged=jnp.array(state.diverged_step, jnp.int32))
+            if state.gradient_norm is not None:
+                self.place = self.place._replace(gradient_norm=jnp.array(state.gradient_norm, self.dtype))
         self.step = state.step
         self.first_step = 0 if self.told is None else state.step
 
@@ -114,15 +121,15 @@ class XlaSession(Session):
         """How many steps take so long."""
         return FIRST_STEPS if not self.seconds else max(1, int(min(seconds / self.seconds, steps.CHUNK)))
 
-    def _chunk(self, factors: Array, batch: int) -> Array:
-        """Take a step for each factor; gives sums of losses, weights and penalties, shape (3, K)."""
+    def _chunk(self, factors: Array, batch: int, sums: Array) -> Array:
+        """Take a step for each factor; sums of losses, weights and penalties, shape (3, K), go on from those given."""
         n, began = len(factors), time.perf_counter()
         rates, corrected = np.zeros((steps.CHUNK, len(self.learning_rates))), np.ones((steps.CHUNK, 3))
         rates[:n] = factors[:, None] * self.learning_rates
         corrected[:n] = steps.corrections(self.plan.optimizer, self.step, n)
         told = steps.Told(jnp.asarray(rates, self.dtype), jnp.asarray(corrected, self.dtype))
-        nothing = jnp.zeros_like(self.place.loss_sum)
-        place = self.place._replace(loss_sum=nothing, weight_sum=nothing + 0, penalty_sum=nothing + 0)
+        losses, weights, penalties = (jnp.array(of_starts, self.dtype) for of_starts in sums)
+        place = self.place._replace(loss_sum=losses, weight_sum=weights, penalty_sum=penalties)
         self.place = self.loop(place, self.rows, self.settings, told, np.int32(self.step), np.int32(batch), np.int32(n))
         sums = np.array([self.place.loss_sum, self.place.weight_sum, self.place.penalty_sum], dtype=np.float64)
         if self.step > self.first_step or n > FIRST_STEPS:  # not the call that was compiled
