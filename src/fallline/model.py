@@ -13,16 +13,15 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from fallline import metrics
 from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.explanation import Explanation, explain
 from fallline.files import model_file
 from fallline.network import Network
 from fallline.sharpness import sharpened
-from fallline.table import Encoder, Table, Target, table_from_any
+from fallline.table import Encoder, Table, table_from_any
 from fallline.table.names import listed
-from fallline.table.table import Targets
+from fallline.table.score import score
 
 Array = npt.NDArray[Any]
 
@@ -455,37 +454,6 @@ def load(path: str | PathLike[str], engine: str = "native", threads: int | str |
     'species'
     """
     return Model(**model_file.read(path), engine=engine, threads=threads)
-
-
-def score(target: Target, A: Array, y: Targets) -> dict[str, float]:
-    """How good outputs are, in the user's units.
-
-    Parameters
-    ----------
-    target : Target
-    A : array of shape (n, n_out)
-        Probabilities, or standardised numbers.
-    y : array of shape (n,) or (n, n_targets)
-        The raw targets.
-
-    Returns
-    -------
-    dict of str to float
-        As from `Model.evaluate`.
-    """
-    encoded, n = target.encode(y), len(A)
-    if target.task == "regression":
-        predicted, actual = target.decode(A).reshape(n, -1), y.astype(np.float64).reshape(n, -1)
-        scores = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
-        return {name: measure(predicted, actual) for name, measure in scores.items()}
-    if target.classes is None:
-        right = np.where(encoded == 1, A, 1 - A)
-        accuracy = ((A > 0.5) == (encoded == 1)).all(axis=1).mean()
-    else:
-        right = A[np.arange(n), encoded]
-        accuracy = (A.argmax(axis=1) == encoded).mean()
-    log_loss = -np.log(np.maximum(right.astype(np.float64), np.finfo(np.float32).tiny)).mean()
-    return {"accuracy": float(accuracy), "log_loss": float(log_loss)}
 
 
 def _place(quantiles: Sequence[float], coverage: float, side: int) -> int:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from fallline.explanation.answer import output_names
 from fallline.fit.beside import simplest_guess
-from fallline.model import score
 from fallline.studio.experiment import View
 from fallline.studio.result import command
 from fallline.studio.ruler import outputs, some
 from fallline.studio.topics.images import codes_of
+from fallline.table.score import score
 from fallline.wording import SCORE_NAMES
 
 Array = npt.NDArray[Any]
