@@ -17,6 +17,7 @@ from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.explanation import Explanation, explain
 from fallline.files import model_file
+from fallline.files.export import export
 from fallline.network import Network
 from fallline.sharpness import sharpened
 from fallline.table import Encoder, Table, table_from_any
@@ -302,6 +303,27 @@ class Model:
             The file cannot be written.
         """
         model_file.write(path, self.encoder, self.networks, self.shares, self.sharpness, self.errors, self.training)
+
+    def export(self, path: str | PathLike[str], format: str | None = None) -> None:
+        """Write the model for other programs, what becomes of its columns included, atomically.
+
+        Parameters
+        ----------
+        path : str or path
+            By custom it ends in `.onnx`, `.c` (beside which a header `.h` is written) or `.py`.
+        format : {"onnx", "c", "numpy"} or None
+            None goes by that ending.
+
+        Raises
+        ------
+        ParameterError
+            The format is unknown or cannot have this model, or the package `onnx` is missing.
+        DataError
+            A label cannot be written in the format.
+        OSError
+            The file cannot be written.
+        """
+        export(path, self.encoder, self.networks, self.shares, self.sharpness, format)
 
     @cached_property
     def _engine(self) -> Engine:
