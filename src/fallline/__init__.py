@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from fallline.estimators import NetworkClassifier, NetworkRegressor
     from fallline.explanation import Explanation
+    from fallline.files.imports import import_network
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener, Recorder
     from fallline.matching import match_neurons
@@ -66,6 +67,7 @@ _HOME = {
     "barrier": "surfaces",
     "descend": "descent",
     "gradient": "backpropagation",
+    "import_network": "files.imports",
     "load": "model",
     "loss_surface": "surfaces",
     "match_neurons": "matching",

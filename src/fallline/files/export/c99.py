@@ -161,7 +161,7 @@ class Program:
         return (
             f"/* A model of {literal(self.target.name)} that fallline trained.\n\n"
             "   It calls no malloc and changes no static variable, so threads may share it; the functions take about\n"
-            f"   {self._stack()} bytes of stack. Link with -lm. */\n\n"
+            f"   {self._stack()} bytes of stack. Link with -lm; not for -ffast-math, since NAN means missing. */\n\n"
             f'#ifndef {guard}\n#define {guard}\n\n#ifdef __cplusplus\nextern "C" {{\n#endif\n\n'
             "/* One row. A number or date that is missing is NAN, text that is missing NULL. Dates are seconds since\n"
             "   1970, UTC. Categories are UTF-8; others than those that the training rows had may come. Numbers are\n"
