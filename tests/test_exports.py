@@ -173,7 +173,7 @@ def test_bundled_sets(bundled_models: dict[str, Model], name: str, ending: str, 
 @pytest.fixture(scope="module")
 def bundled_models() -> dict[str, Model]:
     return {
-        name: fit(load_bundled(name), {"epochs": 2} | ({"hidden": (32,)} if name == "digits" else {"starts": 3})).model
+        name: fit(load_bundled(name), {"epochs": 1, "hidden": (16,), "starts": 1 if name == "digits" else 2}).model
         for name in BUNDLED
     }
 
@@ -326,7 +326,7 @@ def test_c_needs_no_more_than_the_standard_library(models: dict[str, Model], tmp
     source = path.read_text()
     assert set(re.findall(r"#include (.*)", source)) == {"<math.h>", "<stddef.h>", "<string.h>", '"labels.h"'}
     assert not re.search(r"\b(malloc|calloc|realloc|free|alloca)\b", source)
-    assert re.findall(r"^static (?!const|void|int|double|long long)", source, re.MULTILINE) == []
+    assert re.findall(r"^static (?!const)[^(\n]*$", source, re.MULTILINE) == []
     compiled(path, "-O2", "-Wshadow", "-Wdouble-promotion", "-Wstrict-prototypes")
     seen = subprocess.run(["nm", "-D", "--defined-only", path.with_suffix(".so")], capture_output=True, text=True)
     names = {line.split()[-1] for line in seen.stdout.splitlines()}

@@ -1,6 +1,6 @@
 """A model as C99: NAME.h and NAME.c, which need the standard library alone, and no memory but the stack.
 
-Weights stay float, as they were trained; arithmetic is in double.
+Networks are computed in float, as they were trained, but for their sums, which are double; all else is double.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fallline.atomic import whole_file
 from fallline.errors import DataError, ParameterError
-from fallline.files.export.c99_helpers import HELPERS, RESERVED
+from fallline.files.export.c99_helpers import HELPERS, RESERVED, helper
 from fallline.files.export.steps import Column, Step, Steps, Value
 from fallline.table import Target
 
@@ -24,11 +24,16 @@ Array = npt.NDArray[Any]
 
 LONGEST_LITERAL = 4000  # bytes; compilers of C99 need not take more than 4095
 SAFE = re.compile(r"[A-Za-z0-9 _.,:;()+<>=-]")  # letters that mean themselves in a literal and in a comment
-CTYPES = {"float32": "double", "float64": "double", "bool": "int", "int64": "long long", "text": "const char *"}
+CTYPES = {"float32": "float", "float64": "double", "bool": "int", "int64": "long long", "text": "const char *"}
+ALIKE = ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf", "sigmoid", "softplus")
 BINARY = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "greater": "{} > {}"}
-BINARY |= {"max": "larger({}, {})", "min": "smaller({}, {})"}
-UNARY = {name: f"{name}({{}})" for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf", "sigmoid", "softplus")}
-UNARY |= {"round": "rint({})", "isnan": "isnan({})"}
+BINARY |= {"max": "larger{f}({}, {})", "min": "smaller{f}({}, {})"}
+UNARY = {name: f"{name}{{f}}({{}})" for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf")}
+UNARY |= {name: f"{name}{{f}}({{}})" for name in ("sigmoid", "softplus")} | {
+    "round": "rint{f}({})",
+    "isnan": "isnan({})",
+}
+SIZES = {"float32": 4, "float64": 8, "bool": 4, "int64": 8, "text": 8}  # bytes
 
 
 def write(path: str | PathLike[str], steps: Steps, target: Target) -> None:
@@ -113,7 +118,7 @@ class Program:
         self.name = identifier(stem, [])
         self.constants: list[str] = []
         self.names: dict[bytes, str] = {}  # of constants, so that equal ones are one
-        self.helpers: set[str] = set()
+        self.helpers: dict[tuple[str, str], str] = {}
         self.members: dict[int, str] = {}
         for column, value in steps.columns:
             self.members[value.number] = identifier(column.name, self.members.values())
@@ -132,11 +137,12 @@ class Program:
         """Give the header and the source."""
         functions = [self._function(part, steps) for part, steps in self.parts.items()]
         main = self._answers()
-        helpers = [text for name, text in HELPERS.items() if name in self.helpers]
+        order = list(HELPERS)
+        helpers = [self.helpers[key] for key in sorted(self.helpers, key=lambda key: order.index(key[0]))]
         body = "\n".join([*helpers, *self.constants, *functions, main, *self._public_functions()])
         source = (
             f"/* Written by fallline; see {self.stem}.h. */\n\n#include <math.h>\n#include <stddef.h>\n"
-            f'#include <string.h>\n\n#include "{self.stem}.h"\n\n{body}'
+            f'#include <string.h>\n\n#include "{self.stem}.h"\n\nenum {{ WIDEST = {self._widest()} }};\n\n{body}'
         )
         return self._header(), source
 
@@ -202,7 +208,9 @@ class Program:
         given = ", ".join(f"a_{name}" for name in answers)
         texts = []
         for declaration, to, answer in self._declarations():
-            cast = "(int)" if self.target.classes is None and answer == "label" else ""
+            cast = "(double)"
+            if answer == "label":
+                cast = "" if self.target.classes is not None else "(int)"
             texts.append(
                 f"{declaration} {{\n    int i;\n{arrays}    if (answers(row, {given})) return 1;\n"
                 f"    for (i = 0; i < {answers[answer].width}; ++i) {to}[i] = {cast}a_{answer}[i];\n    return 0;\n}}\n"
@@ -211,10 +219,14 @@ class Program:
 
     def _stack(self) -> int:
         """Bytes, roughly: the arrays of the main function and those of its hungriest part."""
-        inner = max(sum(step.result.width for step in steps) for steps in self.parts.values())
-        outer = sum(step.result.width for step in self.steps.steps if self._leaves(step))
-        outer += sum(value.width for _, value in self.steps.columns)
-        return 8 * (inner + outer + 2 * sum(value.width for value in self.steps.answers.values()))
+        passed = [value for _, value in self.steps.columns]
+        passed += [step.result for step in self.steps.steps if self._leaves(step)]
+        inner = max(_bytes(step.result for step in steps) for steps in self.parts.values())
+        return inner + _bytes(passed) + 2 * _bytes(self.steps.answers.values()) + 8 * self._widest()
+
+    def _widest(self) -> int:
+        """Outputs of the widest layer."""
+        return max(step.result.width for step in self.steps.steps if step.name == "affine")
 
     def _leaves(self, step: Step) -> bool:
         """Whether a value is used outside of its part."""
@@ -251,12 +263,12 @@ class Program:
         to, member = _name(value), f"row->{self.members[value.number]}"
         if column.kind == "category":
             return [f"{to}[0] = {member};"]
-        self.helpers.add("beyond_float")
+        self._helper("beyond_float")
         if column.kind == "pixels":
             refused = f"if (isnan({member}[i]) || beyond_float({member}[i])) return 1;"
-            copied = f"for (i = 0; i < {column.width}; ++i) {to}[i] = (double)(float){member}[i];"
+            copied = f"for (i = 0; i < {column.width}; ++i) {to}[i] = (float){member}[i];"
             return [f"for (i = 0; i < {column.width}; ++i) {refused}", copied]
-        taken = member if column.kind == "date" else f"(double)(float){member}"
+        taken = member if column.kind == "date" else f"(float){member}"
         return [f"if (beyond_float({member})) return 1;", f"{to}[0] = {taken};"]
 
     def _arguments(self, part: str) -> list[Value]:
@@ -299,19 +311,16 @@ class Program:
         """One step as C."""
         name, options, to, n = step.name, step.options, _name(step.result), step.result.width
         first = step.operands[0]
-        if name in BINARY:
-            self.helpers.update({"max": ["larger"], "min": ["smaller"]}.get(name, []))
-            return [self._loop(step, BINARY[name].format(*map(self._element, step.operands)))]
-        if name in UNARY:
-            self.helpers.update({name} & set(HELPERS))
-            return [self._loop(step, UNARY[name].format(self._element(first)))]
+        f = "f" if isinstance(first, Value) and first.dtype == "float32" else ""  # as the standard library has it
+        if name in BINARY or name in UNARY:
+            self._helper({"max": "larger", "min": "smaller"}.get(name, name), f)
+            return [self._loop(step, (BINARY | UNARY)[name].format(*map(self._element, step.operands), f=f))]
         if name == "where":
             return [self._loop(step, "{} ? {} : {}".format(*map(self._element, step.operands)))]
         assert isinstance(first, Value)
         x = _name(first)
         if name == "cast":
-            rounded = "(double)(float)" if options["dtype"] == "float32" and first.dtype == "float64" else ""
-            return [self._loop(step, f"{rounded}{self._element(first)}")]
+            return [self._loop(step, f"({CTYPES[options['dtype']]}){self._element(first)}")]
         if name == "concat":
             return self._concat(step)
         if name == "take":
@@ -324,7 +333,7 @@ class Program:
             table = table or self._constant(step.operands[1])
             return [self._loop(step, f"{table}[{x}[0] * {n} + i]")]
         if name == "code":
-            self.helpers.add("code_of")
+            self._helper("code_of")
             words = options["words"]
             return [f"{to}[0] = code_of({x}[0], {self._words(words)}, {len(words)}, {options['other']});"]
         constants = [self._constant(each) for each in step.operands[1:]]
@@ -335,10 +344,8 @@ class Program:
             "sort": (options.get("groups"), n // options.get("groups", 1)),
             "argmax": (first.width,),
         }[name]
-        if constants and first.dtype == "float64":
-            name = f"{name}_double"
-        self.helpers.add(name)
-        return [f"{name}({', '.join([x, *constants, *map(str, sizes), to])});"]
+        self._helper(name, f)
+        return [f"{name}{f}({', '.join([x, *constants, *map(str, sizes), to])});"]
 
     def _loop(self, step: Step, expression: str) -> str:
         n = step.result.width
@@ -362,9 +369,14 @@ class Program:
         if isinstance(operand, Value):
             return f"{_name(operand)}[{'0' if operand.width == 1 else 'i'}]"
         if operand.size == 1:
-            text = repr(operand.astype(np.float64).item())
+            (text,) = numbers_in_c(operand)
             return f"({text})" if text.startswith("-") else text
-        return f"{'(double)' * (operand.dtype == np.float32)}{self._constant(operand)}[i]"
+        return f"{self._constant(operand)}[i]"
+
+    def _helper(self, name: str, f: str = "") -> None:
+        """Have a function among those that are put down, in float or in double, if it is one of ours."""
+        if name in HELPERS:
+            self.helpers[(name, f)] = helper(name, f)
 
     def _constant(self, array: Any) -> str:
         """The name of a constant, which is put down where it is new."""
@@ -390,7 +402,7 @@ class Program:
         for word in words:
             if "\0" in word:
                 raise DataError(f"the label {word!r} has a NUL character, where text in C ends; export to .onnx or .py")
-        self.helpers.add("word")
+        self._helper("word")
         ordered = sorted(words, key=lambda word: word.encode())
         items = [f"{{{self._text(word)}, {words[word]}}}" for word in ordered]
         key = "\0".join(items).encode()
@@ -412,6 +424,10 @@ class Program:
 
 def _name(value: Value) -> str:
     return f"v{value.number}"
+
+
+def _bytes(values: Iterable[Value]) -> int:
+    return sum(SIZES[value.dtype] * value.width for value in values)
 
 
 def _definition(declaration: str, items: Sequence[str], sized: bool = False) -> str:

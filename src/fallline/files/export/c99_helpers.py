@@ -1,6 +1,12 @@
-"""What exported C sources have in them: functions, each where it is used, in this order; and names they cannot use."""
+"""What exported C sources have in them: functions, each where it is used, in this order; and names they cannot use.
+
+A function of numbers is put down for float, for double or for both: REAL stands for the type, NAME for its name, which
+ends in f where it is for float, as the standard library's do.
+"""
 
 from __future__ import annotations
+
+import re
 
 HELPERS = {
     "word": """\
@@ -34,46 +40,49 @@ static int beyond_float(double x) {
 """,
     "larger": """\
 /* Unlike fmax this gives back what is no number. */
-static double larger(double a, double b) {
+static REAL NAME(REAL a, REAL b) {
     return a > b || isnan(a) ? a : b;
 }
 """,
     "smaller": """\
-static double smaller(double a, double b) {
+static REAL NAME(REAL a, REAL b) {
     return a < b || isnan(a) ? a : b;
 }
 """,
     "sigmoid": """\
-static double sigmoid(double z) {
-    return 1.0 / (1.0 + exp(-z));
+static REAL NAME(REAL z) {
+    return 1 / (1 + exp(-z));
 }
 """,
     "softplus": """\
-static double softplus(double z) {
-    return (z > 0.0 ? z : 0.0) + log1p(exp(-fabs(z)));
+static REAL NAME(REAL z) {
+    return (z > 0 ? z : 0) + log1p(exp(-fabs(z)));
 }
 """,
     "affine": """\
-static void affine(const double *x, const float *W, const float *b, int n_in, int n_out, double *z) {
+static void NAME(const REAL *x, const REAL *W, const REAL *b, int n_in, int n_out, REAL *z) {
+    double sum[WIDEST];
     int i, j;
-    for (j = 0; j < n_out; ++j) z[j] = (double)b[j];
+    for (j = 0; j < n_out; ++j) sum[j] = (double)b[j];
     for (i = 0; i < n_in; ++i)
-        for (j = 0; j < n_out; ++j) z[j] += x[i] * (double)W[i * n_out + j];
+        for (j = 0; j < n_out; ++j) sum[j] += (double)x[i] * (double)W[i * n_out + j];
+    for (j = 0; j < n_out; ++j) z[j] = (REAL)sum[j];
 }
 """,
     "grouped": """\
-static void grouped(const double *x, const float *M, int groups, int n_in, int n_out, double *z) {
+static void NAME(const REAL *x, const REAL *M, int groups, int n_in, int n_out, REAL *z) {
     int g, i, j;
-    for (g = 0; g < groups; ++g, x += n_in, z += n_out) {
-        for (j = 0; j < n_out; ++j) z[j] = 0.0;
-        for (i = 0; i < n_in; ++i, M += n_out)
-            for (j = 0; j < n_out; ++j) z[j] += x[i] * (double)M[j];
-    }
+    for (g = 0; g < groups; ++g, x += n_in, M += n_in * n_out)
+        for (j = 0; j < n_out; ++j) {
+            double sum = 0;
+            for (i = 0; i < n_in; ++i) sum += (double)x[i] * (double)M[i * n_out + j];
+            *z++ = (REAL)sum;
+        }
 }
 """,
     "softmax": """\
-static void softmax(const double *z, int n, double *a) {
-    double largest = z[0], sum = 0.0;
+static void NAME(const REAL *z, int n, REAL *a) {
+    REAL largest = z[0], sum = 0;
     int i;
     for (i = 1; i < n; ++i) if (z[i] > largest) largest = z[i];
     for (i = 0; i < n; ++i) sum += a[i] = exp(z[i] - largest);
@@ -81,7 +90,7 @@ static void softmax(const double *z, int n, double *a) {
 }
 """,
     "sort": """\
-static void sort(const double *x, int groups, int n, double *y) {
+static void NAME(const REAL *x, int groups, int n, REAL *y) {
     int g, i, j;
     for (g = 0; g < groups; ++g, x += n, y += n)
         for (i = 0; i < n; ++i) {
@@ -91,17 +100,19 @@ static void sort(const double *x, int groups, int n, double *y) {
 }
 """,
     "argmax": """\
-static void argmax(const double *x, int n, long long *place) {
+static void NAME(const REAL *x, int n, long long *place) {
     int i;
     for (*place = 0, i = 1; i < n; ++i) if (x[i] > x[*place]) *place = i;
 }
 """,
 }
-# The same with weights of networks that were trained in float64.
-HELPERS |= {
-    f"{name}_double": HELPERS[name].replace(name, f"{name}_double").replace("float", "double")
-    for name in ("affine", "grouped")
-}
+
+
+def helper(name: str, f: str = "") -> str:
+    """Give a function, for float where f is "f"."""
+    text = HELPERS[name].replace("NAME", f"{name}{f}").replace("REAL", "float" if f else "double")
+    return re.sub(r"\b(exp|log1p|fabs)\(", rf"\1{f}(", text)
+
 
 # What a member of a struct cannot be called: words of C and C++, and macros of the headers that are included or of
 # compilers that are asked for more than C99.

@@ -103,11 +103,12 @@ def _codes(texts: list[str], words: dict[str, int], other: int) -> Any:
 
 
 def _softplus(z: Any) -> Any:
-    return np.logaddexp(z.dtype.type(0), z)
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
 
 
 def _sigmoid(z: Any) -> Any:
-    return np.exp(-_softplus(-z))
+    with np.errstate(over="ignore"):  # one over infinity is 0, as it should be
+        return 1 / (1 + np.exp(-z))
 
 
 def _softmax(z: Any) -> Any:
