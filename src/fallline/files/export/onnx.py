@@ -83,9 +83,9 @@ class Graph:
     """
 
     def __init__(self, steps: Steps, target: Target) -> None:
-        from onnx import TensorProto, helper
+        from onnx import TensorProto, helper, numpy_helper
 
-        self.steps, self.target, self.helper = steps, target, helper
+        self.steps, self.target, self.helper, self.tensor_of = steps, target, helper, numpy_helper.from_array
         self.types = {
             "float32": TensorProto.FLOAT,
             "float64": TensorProto.DOUBLE,
@@ -96,10 +96,8 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
         self.tensors: list[Any] = []
-        self.names: dict[int, str] = {}
-        self.inputs: dict[str, str] = {}  # of each column, by its name
-        for column, value in steps.columns:
-            self.names[value.number] = self.inputs[column.name] = self._free(column.name or "unnamed")
+        self.taken: set[str] = set()
+        self.names = {value.number: self._free(column.name or "unnamed") for column, value in steps.columns}
         self.outputs = {name: self._free(name) for name in steps.answers if name != "outputs"}
 
     def bytes(self) -> bytes:
@@ -108,7 +106,8 @@ class Graph:
         for step in self.steps.steps:
             self._add(step)
         for name, output in self.outputs.items():
-            self._answer(self.steps.answers[name], output)
+            shape = np.array([-1 if size is None else size for size in self._shape(name)], np.int64)
+            self._node("Reshape", [self.names[self.steps.answers[name].number], self._constant(shape)], output)
         inputs = [
             helper.make_tensor_value_info(self.names[value.number], self.types[value.dtype], [None, value.width])
             for _, value in self.steps.columns
@@ -140,10 +139,10 @@ class Graph:
         return account | ({"quantiles": list(target.quantiles)} if target.quantiles else {})
 
     def _free(self, name: str) -> str:
-        """The name, or the next that no input or output has."""
-        taken = {*self.inputs.values(), *getattr(self, "outputs", {}).values()}
-        while name in taken:
+        """The name, or the next that nothing in the graph has."""
+        while name in self.taken:
             name += "_"
+        self.taken.add(name)
         return name
 
     def _shape(self, name: str) -> list[int | None]:
@@ -155,23 +154,8 @@ class Graph:
             return [None]
         return [None, self.steps.answers[name].width]
 
-    def _answer(self, value: Value, output: str) -> None:
-        name = next(name for name, free in self.outputs.items() if free == output)
-        shape = [-1 if size is None else size for size in self._shape(name)]
-        self._node("Reshape", [self.names[value.number], self._constant(np.array(shape, np.int64))], output)
-
-    def _inner(self) -> str:
-        """A name inside the graph that no column has."""
-        return self._free_inner(f"fallline/{len(self.nodes)}")
-
-    def _free_inner(self, name: str) -> str:
-        taken = {*self.inputs.values(), *self.outputs.values()}
-        while name in taken:
-            name += "_"
-        return name
-
     def _node(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        output = output or self._inner()
+        output = output or self._free(f"fallline/{len(self.nodes)}")
         domain = "ai.onnx.ml" if operator == "LabelEncoder" else ""
         self.nodes.append(self.helper.make_node(operator, inputs, [output], domain=domain, **attributes))
         return output
@@ -179,17 +163,9 @@ class Graph:
     def _constant(self, array: Array) -> str:
         key = (array.tobytes(), str(array.dtype), array.shape)
         if key not in self.constants:
-            name = self._free_inner(f"fallline/c{len(self.constants)}")
-            self.constants[key] = name
-            kind = self.types["text" if array.dtype.kind == "U" else array.dtype.name]
-            if array.dtype.kind == "U":
-                values: Any = [text.encode() for text in array.ravel().tolist()]
-                tensor = self.helper.make_tensor(name, kind, array.shape, values)
-            else:
-                tensor = self.helper.make_tensor(
-                    name, kind, array.shape, np.ascontiguousarray(array).tobytes(), raw=True
-                )
-            self.tensors.append(tensor)
+            self.constants[key] = self._free(f"fallline/c{len(self.constants)}")
+            held = array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array)
+            self.tensors.append(self.tensor_of(held, self.constants[key]))
         return self.constants[key]
 
     def _add(self, step: Step) -> None:
@@ -233,7 +209,7 @@ class Graph:
             groups = options["groups"]
             size = result.width // groups
             apart, count = self._reshaped(taken[0], -1, groups, size), self._constant(np.array([size], np.int64))
-            values, places = self._inner(), f"{self._inner()}/places"
+            values, places = self._free("fallline/sorted"), self._free("fallline/places")
             self.nodes.append(
                 self.helper.make_node("TopK", [apart, count], [values, places], axis=2, largest=0, sorted=1)
             )
