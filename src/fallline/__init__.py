@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from fallline.estimators import NetworkClassifier, NetworkRegressor
     from fallline.explanation import Explanation
+    from fallline.files.imports import import_network
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener, Recorder
     from fallline.live.program import studio
@@ -75,6 +76,7 @@ _HOME = {
     "barrier": "surfaces",
     "descend": "descent",
     "gradient": "backpropagation",
+    "import_network": "files.imports",
     "load": "model",
     "loss_surface": "surfaces",
     "match_neurons": "matching",

@@ -15,6 +15,7 @@ from fallline import __version__
 from fallline.cli.datasets import datasets
 from fallline.cli.evaluate import evaluate
 from fallline.cli.explain import explain
+from fallline.cli.export import export
 from fallline.cli.info import info
 from fallline.cli.output import complain
 from fallline.cli.predict import predict
@@ -24,7 +25,7 @@ from fallline.cli.train import train
 from fallline.errors import DivergenceError, FalllineError
 
 STATUS = "Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted."
-COMMANDS = (train, predict, evaluate, explain, report, studio, info, datasets)
+COMMANDS = (train, predict, evaluate, explain, report, export, studio, info, datasets)
 
 
 def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
