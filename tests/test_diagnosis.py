@@ -58,7 +58,7 @@ def unrelated():
 
 # Name, what the one thing to do or the evidence must hold, and a run that it is said of.
 PROVOKED = {
-    "diverged": ("learning rate of 10", diverged),
+    "diverged": ("learning rate of 1.25", diverged),
     "step_halved": ("begin with a learning rate of 0.35", halved),
     "step_too_large": ("learning rate of 10", lambda: digits(fl.SGD(100))),
     "step_too_large, tanh": ("learning rate of 1", lambda: digits(fl.SGD(10), "tanh")),

@@ -57,6 +57,7 @@ class Descent:
         self.networks, self.data, self.engine = networks, data, engine
         self.epochs, self.measurement, self.keep, self.measure_every = epochs, measurement, keep, measure_every
         self.numbers = np.arange(len(networks))  # of the starts
+        self.learning_rates = np.array([start.learning_rate for start in plan.starts])
         self.history = History()
         self.callbacks = callbacks
         self.heard = heard([self.history, *callbacks])
@@ -140,7 +141,8 @@ class Descent:
         """Steps for a moment, or one for each factor; whether none is half done."""
         self.sums = self.session.run(factors, SLICE_SECONDS, self.sums)
         self.step += self.sums.n_steps
-        self.diverged = np.where(self.diverged < 0, self.sums.diverged_step, self.diverged)
+        if (self.sums.diverged_step >= 0).any():
+            self.diverged = np.where(self.diverged < 0, self.sums.diverged_step, self.diverged)
         return self.sums.n_steps == len(factors)
 
     def _leave(self, is_whole: bool, factors: Array) -> str:
@@ -187,7 +189,7 @@ class Descent:
             "start": self.numbers,
             "loss": loss,
             **measured,
-            "learning_rate": factor * np.array([start.learning_rate for start in self.plan.starts]),
+            "learning_rate": factor * self.learning_rates,
             "gradient_norm": self.sums.gradient_norm,
             "seconds": progress.seconds,
         }
@@ -247,12 +249,18 @@ class Descent:
             for part, value in zip(sums, _parts(own), strict=True):
                 part[k] = value[0]
         self.points.give_up(diverged >= 0)
-        self.diverged, self.plan = diverged, replace(self.plan, starts=tuple(starts))
+        self.diverged = diverged
+        self._set(starts)
         if (diverged < 0).any():
             self.step, self.sums = end, Slice(0, *sums)
             self.session = self.engine.session(self.plan, parameters, self.data)
             self.session.resume(State(end, state.moments, diverged, self.sums.gradient_norm))
         return True
+
+    def _set(self, starts: list[Start]) -> None:
+        """Other learning rates of the starts."""
+        self.plan = replace(self.plan, starts=tuple(starts))
+        self.learning_rates = np.array([start.learning_rate for start in starts])
 
     def _walk_again(self, k: int, start: Start, begin: int, end: int) -> tuple[Session, Slice] | None:
         """A start alone from its good point to the end of the epoch, with the epoch's sums; None: asked to leave."""
@@ -379,7 +387,7 @@ class Descent:
         }
         tensors: dict[str, Any] = {
             "begun_at": self.begun_at,
-            "learning_rate": np.array([start.learning_rate for start in self.plan.starts]),
+            "learning_rate": self.learning_rates,
             "parameters": self.session.parameters(),
             "moments": state.moments,
             "gradient_norm": state.gradient_norm,
@@ -403,7 +411,8 @@ class Descent:
         self.stops_because, self.began = header["stops_because"], self.began - header["seconds"]
         rates = tensors["learning_rate"].tolist()
         starts = [replace(start, learning_rate=rate) for start, rate in zip(self.plan.starts, rates, strict=True)]
-        self.plan, self.diverged = replace(self.plan, starts=tuple(starts)), tensors["diverged"]
+        self._set(starts)
+        self.diverged = tensors["diverged"]
         self.latest, self.best = Snapshot(**kept.under("latest.")), Snapshot(**kept.under("best."))
         self.points.resume(kept.under("points."))
         self.history.resume(kept.under("history."))

@@ -68,22 +68,24 @@ class GoodPoints:
         if times:
             moments = np.zeros((n_moments, *parameters.shape), parameters.dtype)
             self.good = Point(parameters.copy(), moments, np.zeros(n_starts, dtype=np.int64))
+        self.is_taken = False  # of all starts
         self.next: Point | None = None  # an end of an epoch that the next will judge
 
     def close_epoch(self, session: Session, parameters: Array, step: int, loss: Array) -> None:
         """Take note of an epoch's loss, shape (K,), NaN where a start diverged; and of where it ended."""
         if not self.times:
             return
-        self.first = np.where(np.isinf(self.first), loss, self.first)
-        calm = loss <= np.fmax(self.lowest + np.abs(self.lowest), self.first / 10)
-        self.lowest = np.fmin(self.lowest, loss)
-        shown = calm & ~self.taken
-        if self.next is not None and shown.any():
-            self.good.take(shown, self.next)
-            self.taken |= shown
+        if self.first[0] == np.inf:
+            self.first = loss.copy()
+        if self.next is not None and not self.is_taken:  # seldom, for epochs may be short
+            calm = loss <= np.fmax(self.lowest + np.abs(self.lowest), self.first / 10)
+            self.good.take(calm & ~self.taken, self.next)
+            self.taken |= calm
+            self.is_taken = bool(self.taken.all())
+        np.fmin(self.lowest, loss, out=self.lowest)
         if step - (0 if self.next is None else int(self.next.step[0])) >= EVERY:
             self.next = Point(parameters.copy(), session.state().moments, np.full(len(parameters), step))
-            self.taken = np.zeros_like(self.taken)
+            self.taken, self.is_taken = np.zeros_like(self.taken), False
 
     def tries(self, k: int, start: Start) -> list[Start]:
         """The start with half its step size, with a quarter, ...: as often as it may still go back."""
@@ -113,6 +115,7 @@ class GoodPoints:
         """Go on from there."""
         for name in _NUMBERS:
             setattr(self, name, state[name].copy())
+        self.is_taken = bool(self.taken.all())
         for name in ("good", "next"):
             if f"{name}.step" in state:
                 parts = (state[f"{name}.{part}"].copy() for part in ("parameters", "moments", "step"))
