@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,6 +111,9 @@ def train(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to look at: one .html file with pictures.")
     ] = None,
+    studio: Annotated[
+        bool, typer.Option("--studio", help="Watch the first network learn, on a page in the browser.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> int:
@@ -155,38 +159,46 @@ def train(
     if not quiet:
         bar = ProgressBar()
         callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
-    fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
-    fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
-    reason = fitted.run.stop_reason
-    findings = diagnose(fitted, table)
-    fitted.model.training["findings"] = [asdict(finding) for finding in findings]
-    written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
-    if written:
-        fitted.model.save(out)
-    if history is not None:
-        fitted.run.history.write(history)
-    if report is not None:
-        from fallline.report import report_of_fit, write
+    with _page() if studio else nullcontext():
+        fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
+        fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
+        reason = fitted.run.stop_reason
+        findings = diagnose(fitted, table)
+        fitted.model.training["findings"] = [asdict(finding) for finding in findings]
+        written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
+        if written:
+            fitted.model.save(out)
+        if history is not None:
+            fitted.run.history.write(history)
+        if report is not None:
+            from fallline.report import report_of_fit, write
 
-        write(report_of_fit(fitted, table, findings), report)
-    summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
-    summary["report"] = None if report is None else str(report)
-    if as_json:
-        from fallline.files.model_file import to_json
+            write(report_of_fit(fitted, table, findings), report)
+        summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
+        summary["report"] = None if report is None else str(report)
+        if as_json:
+            from fallline.files.model_file import to_json
 
-        print(to_json(summary))
-    elif not quiet:
-        print(account(fitted, summary, findings))
-    if kept is not None and checkpoint is None and written and reason != "interrupted":
-        kept.remove()
-        kept.named("linear").remove()
-    status = 130 if reason == "interrupted" else 1
-    if not written:
-        return complain("nothing was learned, so no model was written", status)
-    if reason == "interrupted":
-        leads_on = "; --resume goes on" if kept is not None and kept.files else ""
-        return complain(f"{fitted.run.message}, in {out}{leads_on}", status)
-    return 1 if reason == "diverged" else 0
+            print(to_json(summary))
+        elif not quiet:
+            print(account(fitted, summary, findings))
+        if kept is not None and checkpoint is None and written and reason != "interrupted":
+            kept.remove()
+            kept.named("linear").remove()
+        status = 130 if reason == "interrupted" else 1
+        if not written:
+            return complain("nothing was learned, so no model was written", status)
+        if reason == "interrupted":
+            leads_on = "; --resume goes on" if kept is not None and kept.files else ""
+            return complain(f"{fitted.run.message}, in {out}{leads_on}", status)
+        return 1 if reason == "diverged" else 0
+
+
+def _page() -> AbstractContextManager[Any]:
+    """On which every descent within is shown; it stays while somebody has it open."""
+    from fallline.live.program import studio
+
+    return studio()
 
 
 def kinds_of(columns: Sequence[str]) -> dict[str, Kind]:
