@@ -45,8 +45,20 @@ def whole_file(path: str | PathLike[str], binary: bool = False) -> Iterator[IO[A
             file.flush()
             os.fsync(file.fileno())
         part.replace(final)
+        _keep_name(final.parent)
     except OSError as error:
         error.filename = str(path)
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _keep_name(folder: Path) -> None:
+    """Have a folder's names on the disk too, so that a power cut does not bring an old file back."""
+    if os.name == "nt":  # which writes them by itself, and opens no folders
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
