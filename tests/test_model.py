@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -300,6 +302,22 @@ def test_writing_is_all_or_nothing(model, path, monkeypatch):
         model.save(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows opens no folders")
+def test_file_and_folder_are_on_the_disk_when_it_is_written(model, path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def note(number):
+        synced.append(Path(f"/proc/self/fd/{number}").readlink().name if sys.platform == "linux" else number)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    model.save(path)
+    assert len(synced) == 2
+    if sys.platform == "linux":
+        assert synced[0].endswith(".part")
+        assert synced[1] == path.parent.name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not replace a file that is open")
