@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import MODELS, Client, houses
 
+from fallline.cli.serve import needs_extra
 from fallline.errors import ParameterError
 from fallline.serving import service
 from fallline.serving.contract import answer_schema, example, openapi, row_schema
@@ -372,6 +373,13 @@ def test_options(command, models):
     assert refusal(client.predict({"rows": [{}, {}, {}]}))[1].startswith("3 rows are more than 2")
     assert refusal(client.predict(b" " * 100))[0] == 413
     assert client.predict({"rows": []}).json == {"predictions": []}
+
+
+def test_without_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "fallline.serving.server")
+    with pytest.raises(ParameterError, match=r"serve needs the package uvicorn; .* pip install 'fallline\[serve\]'"):
+        needs_extra()
 
 
 def test_a_port_that_is_taken(models):
