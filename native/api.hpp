@@ -122,16 +122,18 @@ class Session {
   ~Session();
 
   // Take one step for each factor of the starts' learning rates, or as many as fit in some seconds. A step that many
-  // rows make long may be left half done; the next call, given its factor again, goes on with it.
-  Slice run(std::span<const double> factors, double seconds);
+  // rows make long may be left half done; the next call, given its factor again, goes on with it. The slice's sums of
+  // losses, weights and penalties go on from `sums`, (3, K), or from 0: so they do not depend on where a slice ends.
+  Slice run(std::span<const double> factors, double seconds, std::span<const double> sums = {});
   void read_parameters(T* parameters) const;  // (K, P)
 
   // From the next step on, these rows of the data in this order, epoch after epoch.
   void visit(std::span<const int64_t> rows);
   // What the rule remembers: the moments, (n_moments, K, P); gives the number of steps taken. Another session of the
-  // same plan goes on from there.
+  // same plan goes on from there, told besides which starts have diverged and their last norms, as in a slice.
   int64_t read_state(std::span<T> moments) const;
-  void resume(int64_t step, std::span<const T> moments);
+  void resume(int64_t step, std::span<const T> moments, std::span<const int64_t> diverged_step,
+              std::span<const double> gradient_norm);
 
  private:
   struct State;

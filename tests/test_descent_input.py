@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fallline as fl
-from fallline.engines import ENGINES
+from fallline.engines import ALWAYS
 
-both_engines = pytest.mark.parametrize("engine", ENGINES)
+both_engines = pytest.mark.parametrize("engine", ALWAYS)
 
 
 def wave(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,11 @@ def diverged():
         return fl.descend(net, X, np.eye(10)[Y], optimizer=fl.SGD(100), epochs=3)
 
 
+def halved():
+    with pytest.warns(DivergenceWarning):
+        return curve(lambda x: np.sin(4 * x), optimizer=fl.SGD(2.8), batch_size=8, epochs=30)
+
+
 def dead():
     net = fl.Network([64, 32, 10], output="softmax", seed=1)
     net.b[0] = -100
@@ -53,7 +58,8 @@ def unrelated():
 
 # Name, what the one thing to do or the evidence must hold, and a run that it is said of.
 PROVOKED = {
-    "diverged": ("learning rate of 10", diverged),
+    "diverged": ("learning rate of 1.25", diverged),
+    "step_halved": ("begin with a learning rate of 0.35", halved),
     "step_too_large": ("learning rate of 10", lambda: digits(fl.SGD(100))),
     "step_too_large, tanh": ("learning rate of 1", lambda: digits(fl.SGD(10), "tanh")),
     "step_too_large, jumps": (

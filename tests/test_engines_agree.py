@@ -11,7 +11,7 @@ import pytest
 import fallline as fl
 from fallline import _core
 from fallline.activations import HIDDEN, OUTPUTS
-from fallline.engines import ENGINES, Data, Plan, Start, as_engine
+from fallline.engines import ALWAYS, Data, Plan, Start, as_engine
 from fallline.engines.reference import ReferenceEngine
 from fallline.losses import LOSSES, Quantile
 from fallline.network import Shape
@@ -45,7 +45,7 @@ def both(dtype: str, activation: str = "tanh", **settings: Any) -> tuple[fl.Run,
     X, y, weight = rows()
     net = fl.Network([6, 20, 9, 3], activation, "softmax", seed=2, dtype=dtype)
     defaults: dict[str, Any] = {"batch_size": 8, "epochs": N_STEPS // 5, "seed": 4, "sample_weight": weight}
-    native, reference = (fl.descend(net, X, y, engine=engine, **(defaults | settings)) for engine in ENGINES)
+    native, reference = (fl.descend(net, X, y, engine=engine, **(defaults | settings)) for engine in ALWAYS)
     return native, reference
 
 
@@ -113,7 +113,7 @@ def test_trajectories_of_every_loss(loss: str, output: str) -> None:
     net = fl.Network([6, 20, 3], "tanh", output, seed=2, dtype="float64")
     native, reference = (
         fl.descend(net, X, y, record, SGD(0.02), batch_size=8, epochs=40, sample_weight=weight, engine=engine)
-        for engine in ENGINES
+        for engine in ALWAYS
     )
     assert distance(native, reference) < TOLERANCE["float64"]
     np.testing.assert_allclose(native.history["loss"], reference.history["loss"], rtol=1e-9)
@@ -128,14 +128,14 @@ def test_same_bits_on_small_integers(dtype: str, instruction_set: str) -> None:
     X, y = rng.integers(-2, 3, (8, 9)), rng.integers(-3, 4, (8, 3)).astype(float)
     data = Data.of(net, LOSSES["quadratic"](), X, y)
     plan = Plan(net.shape, LOSSES["quadratic"](), SGD(), batch_size=8)
-    (loss_a, a), (loss_b, b) = (as_engine(name).gradient(plan, net.parameters, data) for name in ENGINES)
+    (loss_a, a), (loss_b, b) = (as_engine(name).gradient(plan, net.parameters, data) for name in ALWAYS)
     assert loss_a == loss_b
     np.testing.assert_array_equal(a, b)
     assert np.count_nonzero(b) > len(b) / 3
-    predictions = [as_engine(name).predict(net.shape, net.parameters, data.X) for name in ENGINES]
+    predictions = [as_engine(name).predict(net.shape, net.parameters, data.X) for name in ALWAYS]
     np.testing.assert_array_equal(*predictions)
     settings: dict[str, Any] = {"optimizer": SGD(2.0**-6), "batch_size": 8, "epochs": 1, "loss": "quadratic"}
-    runs = [fl.descend(net, X, y, engine=name, **settings) for name in ENGINES]
+    runs = [fl.descend(net, X, y, engine=name, **settings) for name in ALWAYS]
     np.testing.assert_array_equal(runs[0].network.parameters, runs[1].network.parameters)
 
 
@@ -167,7 +167,7 @@ def test_batches_longer_than_the_native_engine_s_pieces(dtype: str) -> None:
     net = fl.Network([6, 20, 9, 3], "tanh", "softmax", seed=2, dtype=dtype)
     for size in (None, 1500):
         settings: dict[str, Any] = {"batch_size": size, "epochs": 3, "dropout": 0.3, "sample_weight": weight}
-        a, b = (fl.descend(net, X, y, optimizer=SGD(0.1), engine=engine, **settings) for engine in ENGINES)
+        a, b = (fl.descend(net, X, y, optimizer=SGD(0.1), engine=engine, **settings) for engine in ALWAYS)
         assert distance(a, b) < TOLERANCE[dtype]
         np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=30 * TOLERANCE[dtype])
 
@@ -218,7 +218,7 @@ def test_starts_are_what_they_would_be_alone() -> None:
 def test_one_step_of_adam_with_hardly_any_forgetting() -> None:
     """`1 - beta2` is 1e-9, which float32 cannot tell from 0 if it is taken after rounding."""
     net = fl.Network([1, 1], parameters=[0.0, 0.0])
-    for engine in ENGINES:
+    for engine in ALWAYS:
         run = fl.descend(net, [[1.0]], [1.0], optimizer=Adam(0.01, beta2=1 - 1e-9), epochs=1, engine=engine)
         np.testing.assert_allclose(run.network.parameters, [0.01, 0.01], rtol=1e-5)
 
@@ -231,7 +231,7 @@ def test_masks_beyond_2_to_the_32_steps() -> None:
     plan = Plan(net.shape, LOSSES["quadratic"](), SGD(), batch_size=40, dropout=(0.5,))
     losses = []
     for step in (0, 2**32 - 1, 2**32, 2**32 + 1):
-        (a, _), (b, _) = (as_engine(name).gradient(plan, net.parameters, data, step) for name in ENGINES)
+        (a, _), (b, _) = (as_engine(name).gradient(plan, net.parameters, data, step) for name in ALWAYS)
         assert a == pytest.approx(b, rel=1e-12)
         losses.append(a)
     assert len(set(losses)) == 4

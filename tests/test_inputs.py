@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import fallline as fl
-from fallline.engines import ENGINES, Data, Plan, as_engine
+from fallline.engines import ALWAYS, Data, Plan, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.inputs import Inputs
 from fallline.losses import SquaredError
 from fallline.optimizers import SGD, Adam, RMSprop
 from fallline.rates import Rates
 
-both_engines = pytest.mark.parametrize("engine", ENGINES)
+both_engines = pytest.mark.parametrize("engine", ALWAYS)
 
 # columns that are embedded, plain ones, codes; alone and together, more than a panel of them, sizes of all kinds
 CASES = {
@@ -111,7 +111,7 @@ def test_the_engines_walk_the_same_path(rule: Any, inputs: Inputs) -> None:
                 epochs=40,
                 engine=engine,
             )
-            for engine in ENGINES
+            for engine in ALWAYS
         ]
         a, b = (run.network.parameters for run in runs)
         assert np.linalg.norm(a - b) < 1e-10 * np.linalg.norm(b)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fallline as fl
-from fallline.engines import ENGINES, Data, Plan, Start, State, as_engine
+from fallline.engines import ALWAYS, Data, Plan, Start, State, as_engine
 from fallline.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Quadratic
 from fallline.optimizers import SGD, Adam, RMSprop
 
@@ -27,7 +27,7 @@ def problem(n: int = 30, **settings: Any) -> tuple[Plan, np.ndarray, Data]:
     return plan, np.stack([net.restart(k).parameters for k in range(len(plan.starts))]), data
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALWAYS)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_another_session_goes_on_to_the_same_bits(rule: Any, engine: str) -> None:
     plan, theta, data = problem(optimizer=rule)
@@ -48,7 +48,7 @@ def test_another_session_goes_on_to_the_same_bits(rule: Any, engine: str) -> Non
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_both_engines_remember_the_same(rule: Any) -> None:
     states = []
-    for engine in ENGINES:
+    for engine in ALWAYS:
         plan, theta, data = problem(optimizer=rule)
         session = as_engine(engine).session(plan, theta, data)
         session.run(np.full(9, 0.01), FOREVER)
@@ -56,7 +56,7 @@ def test_both_engines_remember_the_same(rule: Any) -> None:
     np.testing.assert_allclose(*states, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALWAYS)
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_rows_are_visited_as_told(shuffle: bool, engine: str) -> None:
     """Fewer than there are, or more; whoever is told nothing else goes through the same again."""
@@ -77,7 +77,7 @@ def test_rows_are_visited_as_told(shuffle: bool, engine: str) -> None:
         np.testing.assert_allclose(found.weight_sum, 2 * data.weight[rows].sum(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALWAYS)
 def test_a_step_taken_again_with_other_rows(engine: str) -> None:
     plan, theta, data = problem(starts=(Start(0, 0.1),))
     theta = theta[:1] + 0.1  # biases too are no longer 0
@@ -93,7 +93,7 @@ def test_a_step_taken_again_with_other_rows(engine: str) -> None:
     np.testing.assert_array_equal(session.parameters(), fresh.parameters())
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALWAYS)
 def test_starts_with_and_without_penalties(engine: str) -> None:
     """Each reports its own."""
     plan, theta, data = problem(starts=(Start(0, 0.1, l2=0.5), Start(1, 0.1)), penalties_per_row=True)
@@ -102,7 +102,7 @@ def test_starts_with_and_without_penalties(engine: str) -> None:
     assert done.penalty_sum[1] == 0
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALWAYS)
 def test_penalties_by_the_row(engine: str) -> None:
     """One step of gradient descent against NumPy: `(sum w dW + l1 sign(W) + l2 W) / sum w`, and what it reports."""
     start = Start(0, 0.3, l1=0.2, l2=0.7)
@@ -133,14 +133,14 @@ def test_penalties_by_the_row_on_the_same_path(dtype: str) -> None:
     rng, found = np.random.default_rng(1), []
     data = Data.of(net, Quadratic(), rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), rng.uniform(0.5, 2, 50))
     plan = Plan(net.shape, Quadratic(), Adam(), 8, starts=(Start(0, 0.01, l1=0.02, l2=0.1),), penalties_per_row=True)
-    for engine in ENGINES:
+    for engine in ALWAYS:
         session = as_engine(engine).session(plan, net.parameters[None], data)
         done = session.run(np.ones(70), FOREVER)
         found.append(np.concatenate([done.loss_sum, done.penalty_sum, session.parameters()[0]]))
     np.testing.assert_allclose(*found, rtol=1e-3 if dtype == "float32" else 1e-9, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ALWAYS)
 @pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax"])
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy, CategoricalCrossEntropy])
 def test_a_ceiling_cuts_the_loss_but_not_its_gradient(loss: Any, output: str, engine: str) -> None:
@@ -179,3 +179,32 @@ def test_the_compiled_core_does_not_trust_who_tells_it() -> None:
     for call in (lambda: session.visit(np.arange(3)), lambda: session.resume(session.state())):
         with pytest.raises(ValueError, match="a step is under way"):
             call()
+
+
+@pytest.mark.parametrize("engine", ALWAYS)
+def test_sums_do_not_depend_on_where_slices_end(engine: str) -> None:
+    plan, theta, data = problem()
+    whole, cut = (as_engine(engine).session(plan, theta, data) for _ in range(2))
+    expected = whole.run(np.full(23, 0.3), FOREVER)
+    found = None
+    for n in (1, 4, 1, 10, 7):
+        found = cut.run(np.full(n, 0.3), FOREVER, found)
+    assert found is not None
+    np.testing.assert_array_equal(found.loss_sum, expected.loss_sum)
+    np.testing.assert_array_equal(found.weight_sum, expected.weight_sum)
+
+
+@pytest.mark.parametrize("engine", ALWAYS)
+def test_a_start_that_diverged_stands_still_in_another_session_too(engine: str) -> None:
+    """Though its loss might be finite there."""
+    plan, theta, data = problem()
+    first, second = (as_engine(engine).session(plan, theta, data) for _ in range(2))
+    state = first.state()
+    assert state.diverged_step is not None
+    second.resume(dataclasses.replace(state, step=8, diverged_step=np.array([-1, 5])))
+    done = second.run(np.ones(4), FOREVER)
+    assert done.diverged_step.tolist() == [-1, 5]
+    np.testing.assert_array_equal(second.parameters()[1], theta[1])
+    assert not np.array_equal(second.parameters()[0], theta[0])
+    assert np.isnan(second.state().gradient_norm[1])
+    assert second.state().diverged_step.tolist() == [-1, 5]

@@ -139,10 +139,10 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
           nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>())
       .def(
           "run",
-          [](Session<T>& self, In<double, Row> factors, double seconds) {
-            return self.run({factors.data(), factors.shape(0)}, seconds);
+          [](Session<T>& self, In<double, Row> factors, double seconds, In<double, Row> sums) {
+            return self.run({factors.data(), factors.shape(0)}, seconds, {sums.data(), sums.shape(0)});
           },
-          "factors"_a.noconvert(), "seconds"_a, nb::call_guard<nb::gil_scoped_release>())
+          "factors"_a.noconvert(), "seconds"_a, "sums"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>())
       .def(
           "read_parameters", [](const Session<T>& self, Out<T, Matrix> out) { self.read_parameters(out.data()); },
           "out"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>())
@@ -157,10 +157,13 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
           "moments"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>())
       .def(
           "resume",
-          [](Session<T>& self, int64_t step, In<T, Row> moments) {
-            self.resume(step, {moments.data(), moments.shape(0)});
+          [](Session<T>& self, int64_t step, In<T, Row> moments, In<int64_t, Row> diverged_step,
+             In<double, Row> gradient_norm) {
+            self.resume(step, {moments.data(), moments.shape(0)}, {diverged_step.data(), diverged_step.shape(0)},
+                        {gradient_norm.data(), gradient_norm.shape(0)});
           },
-          "step"_a, "moments"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
+          "step"_a, "moments"_a.noconvert(), "diverged_step"_a.noconvert(), "gradient_norm"_a.noconvert(),
+          nb::call_guard<nb::gil_scoped_release>());
 
   nb::class_<Predictor<T>>(m, predictor_name)
       .def(nb::init<const std::vector<LayerTuple>&, const InputsTuple&>(), "layers"_a, "inputs"_a)

@@ -72,14 +72,19 @@ struct Session<T>::State {
     uniform = std::all_of(data.weight, data.weight + n_weights, [](T weight) { return weight == T(1); });
   }
 
-  Slice run(std::span<const double> factors, double seconds) {
+  Slice run(std::span<const double> factors, double seconds, std::span<const double> sums) {
+    if (!sums.empty() && sums.size() != 3 * starts.size())
+      throw std::invalid_argument("sums to go on from are three of each start");
     deadline = after(Clock::now(), seconds);
     slice = {};
     for (auto* each : {&slice.loss_sum, &slice.weight_sum, &slice.penalty_sum, &slice.gradient_norm})
       each->reserve(starts.size());
     slice.diverged_step.reserve(starts.size());
     rates = factors;
-    for (StartState<T>& state : starts) state.loss_sum = state.weight_sum = state.penalty_sum = 0;
+    for (std::size_t k = 0, n = starts.size(); k < n; ++k) {
+      const auto before = [&](std::size_t i) { return sums.empty() ? 0 : sums[i * n + k]; };
+      starts[k].loss_sum = before(0), starts[k].weight_sum = before(1), starts[k].penalty_sum = before(2);
+    }
     if (!rates.empty()) {
       if (apart)
         run_apart();
@@ -236,11 +241,18 @@ struct Session<T>::State {
       }
   }
 
-  void resume(int64_t steps_taken, std::span<const T> moments) {
+  void resume(int64_t steps_taken, std::span<const T> moments, std::span<const int64_t> diverged_step,
+              std::span<const double> gradient_norm) {
     require_no_step_under_way();
     if (steps_taken < 0) throw std::invalid_argument("the number of steps taken is 0 or more");
+    if (diverged_step.size() != starts.size() || gradient_norm.size() != starts.size())
+      throw std::invalid_argument("each start has a step where it diverged, or -1, and a norm");
     for_each_moment(moments, [&](T* packed, const T* flat) { steppers[0]->layout().pack(flat, packed); });
     for (const auto& stepper : steppers) stepper->forget_rows();
+    for (std::size_t k = 0; k < starts.size(); ++k) {
+      starts[k].diverged_step = diverged_step[k];
+      starts[k].gradient_norm = gradient_norm[k];
+    }
     step = steps_taken;
     first_step = is_told ? step : 0;
   }
@@ -289,8 +301,8 @@ template <class T>
 Session<T>::~Session() = default;
 
 template <class T>
-Slice Session<T>::run(std::span<const double> factors, double seconds) {
-  return state_->run(factors, seconds);
+Slice Session<T>::run(std::span<const double> factors, double seconds, std::span<const double> sums) {
+  return state_->run(factors, seconds, sums);
 }
 
 template <class T>
@@ -315,8 +327,9 @@ int64_t Session<T>::read_state(std::span<T> moments) const {
 }
 
 template <class T>
-void Session<T>::resume(int64_t step, std::span<const T> moments) {
-  state_->resume(step, moments);
+void Session<T>::resume(int64_t step, std::span<const T> moments, std::span<const int64_t> diverged_step,
+                        std::span<const double> gradient_norm) {
+  state_->resume(step, moments, diverged_step, gradient_norm);
 }
 
 template class Session<float>;

@@ -92,13 +92,17 @@ std::vector<Plan> plans() {
   return all;
 }
 
-// The same steps; their losses summed in other portions, so the last bits of the sum may differ.
 bool same_steps(const Slice& x, const Slice& y) {
-  bool same = x.n_steps == y.n_steps && x.weight_sum == y.weight_sum && x.diverged_step == y.diverged_step &&
-              same_bits(x.gradient_norm, y.gradient_norm) && x.loss_sum.size() == y.loss_sum.size();
-  for (std::size_t k = 0; same && k < x.loss_sum.size(); ++k)
-    same = std::abs(x.loss_sum[k] - y.loss_sum[k]) <= 1e-14 * std::abs(x.loss_sum[k]);
-  return same;
+  return x.n_steps == y.n_steps && x.weight_sum == y.weight_sum && x.diverged_step == y.diverged_step &&
+         same_bits(x.gradient_norm, y.gradient_norm) && same_bits(x.loss_sum, y.loss_sum);
+}
+
+// What a later slice's sums go on from.
+std::vector<double> sums_of(const Slice& slice) {
+  std::vector<double> sums;
+  for (const auto* each : {&slice.loss_sum, &slice.weight_sum, &slice.penalty_sum})
+    sums.insert(sums.end(), each->begin(), each->end());
+  return sums;
 }
 
 Plan line(Rule rule) {
@@ -251,29 +255,19 @@ TEST_BOTH(cut_run_goes_on_to_the_same_bits) {
       const std::vector<double> all = rates(23);
       Session<T> whole(plan, starts.data(), problem.data, 1);
       auto cut = std::make_unique<Session<T>>(plan, starts.data(), problem.data, 1);
-      const Slice once = whole.run(all, forever);
-      Slice sum = cut->run({}, forever);
-      CHECK(sum.n_steps == 0 && sum.weight_sum[0] == 0, "%ld", long(sum.n_steps));
+      Slice once = whole.run(all, forever), sum;
       std::span<const double> rest = all;
       bool short_of_time = true;
       while (!rest.empty()) {
-        const bool moved = rest.size() % 5 == 0;
-        if (moved) cut = std::make_unique<Session<T>>(std::move(*cut));
+        if (rest.size() % 5 == 0) cut = std::make_unique<Session<T>>(std::move(*cut));
         // no time at all: a step or part of it; of several small starts, which are trained apart, a round of steps
-        const Slice slice = cut->run(rest, -1);
-        short_of_time &= slice.n_steps <= (plan.shuffle ? 16 : 1);
-        rest = rest.subspan(std::size_t(slice.n_steps));
-        sum.n_steps += slice.n_steps;
-        for (std::size_t k = 0; k < sum.loss_sum.size(); ++k) {
-          sum.loss_sum[k] += slice.loss_sum[k];
-          sum.weight_sum[k] += slice.weight_sum[k];
-        }
-        sum.gradient_norm = slice.gradient_norm;
-        sum.diverged_step = slice.diverged_step;
+        sum = cut->run(rest, -1, sums_of(sum));
+        short_of_time &= sum.n_steps <= (plan.shuffle ? 16 : 1);
+        rest = rest.subspan(std::size_t(sum.n_steps));
       }
+      sum.n_steps = once.n_steps;
       CHECK(short_of_time && same_steps(once, sum), "%s, rule %d", set.c_str(), int(plan.rule.rule));
-      CHECK(same_bits(parameters_of(whole, plan), parameters_of(*cut, plan)), "%s, rule %d", set.c_str(),
-            int(plan.rule.rule));
+      CHECK(same_bits(parameters_of(whole, plan), parameters_of(*cut, plan)), "rule %d", int(plan.rule.rule));
     }
   }
 }
@@ -288,11 +282,11 @@ TEST_BOTH(resumed_session_goes_on_to_the_same_bits) {
     std::vector<T> moments(std::size_t(n_moments) * start.size());
     Session<T> whole(plan, start.data(), problem.data, 1), first(plan, start.data(), problem.data, 1);
     whole.run(all, forever);
-    first.run(std::span(all).first(10), forever);
+    const Slice until = first.run(std::span(all).first(10), forever);
     const int64_t step = first.read_state(moments);
     CHECK(step == 10, "%ld", long(step));
     Session<T> second(plan, parameters_of(first, plan).data(), problem.data, 1);
-    second.resume(step, moments);
+    second.resume(step, moments, until.diverged_step, until.gradient_norm);
     second.run(std::span(all).subspan(10), forever);
     CHECK(same_bits(parameters_of(whole, plan), parameters_of(second, plan)), "rule %d", int(plan.rule.rule));
   }
@@ -309,6 +303,7 @@ TEST_BOTH(visits_are_the_rows_told) {
       std::vector<T> theta = start, moments;
       plan.shuffle = false;
       int64_t step = 0;
+      Slice a, b;
       for (const int64_t n : {30, 19, 41}) {
         std::vector<int64_t> rows;
         std::vector<T> X, Y, weight;
@@ -320,12 +315,12 @@ TEST_BOTH(visits_are_the_rows_told) {
           weight.push_back(problem.weight[r]);
         }
         Session<T> plain(plan, theta.data(), {n, 3, X.data(), Y.data(), weight.data()}, 1);
-        if (step > 0) plain.resume(step, moments);
+        if (step > 0) plain.resume(step, moments, b.diverged_step, b.gradient_norm);
         std::vector<int64_t> as_they_come(rows.size());
         std::iota(as_they_come.begin(), as_they_come.end(), 0);
         plain.visit(as_they_come);  // so that its epochs begin with its next step
         told.visit(rows);
-        const Slice a = told.run(all, forever), b = plain.run(all, forever);
+        a = told.run(all, forever), b = plain.run(all, forever);
         theta = parameters_of(plain, plan);
         CHECK(same_bits(parameters_of(told, plan), theta) && same_steps(a, b), "%ld rows, rule %d", long(n),
               int(plan.rule.rule));
@@ -342,7 +337,8 @@ TEST(sessions_refuse_what_makes_no_sense) {
   plan.batch_size = 2500;
   const std::vector<double> start = random_starts<double>(plan);
   Session<double> descent(plan, start.data(), problem.data, 1);
-  std::vector<double> moments(2 * start.size());
+  std::vector<double> moments(2 * start.size()), norms(plan.starts.size());
+  const std::vector<int64_t> well(plan.starts.size(), -1);
   const auto refuses = [](const auto& call) {
     try {
       call();
@@ -354,12 +350,14 @@ TEST(sessions_refuse_what_makes_no_sense) {
   CHECK(refuses([&] { descent.visit({}); }), "no rows");
   CHECK(refuses([&] { descent.visit(std::vector<int64_t>{0, 2500}); }), "a row beyond the last");
   CHECK(refuses([&] { descent.visit(std::vector<int64_t>{-1}); }), "a row before the first");
-  CHECK(refuses([&] { descent.resume(-1, moments); }), "a step before the first");
-  CHECK(refuses([&] { descent.resume(1, std::span(moments).first(7)); }), "a part of the moments");
+  CHECK(refuses([&] { descent.resume(-1, moments, well, norms); }), "a step before the first");
+  CHECK(refuses([&] { descent.resume(1, std::span(moments).first(7), well, norms); }), "a part of the moments");
+  CHECK(refuses([&] { descent.resume(1, moments, {}, norms); }), "nothing known of starts");
+  CHECK(refuses([&] { descent.run(std::vector<double>{0.01}, -1, std::span(norms).first(1)); }), "a part of the sums");
   CHECK(refuses([&] { descent.read_state(std::span(moments).first(7)); }), "too little room");
   descent.run(std::vector<double>{0.01}, -1);
   CHECK(refuses([&] { descent.visit(std::vector<int64_t>{0}); }), "a step under way");
-  CHECK(refuses([&] { descent.resume(0, moments); }), "a step under way");
+  CHECK(refuses([&] { descent.resume(0, moments, well, norms); }), "a step under way");
 }
 
 // The kernels of a session are those that were in use when it began.
@@ -487,7 +485,7 @@ TEST_BOTH(predict_through_few_neurons) {
   }
 }
 
-// The start that diverges stops where it is, the others go on; its step is reported, then and later.
+// The start that diverges stops where it is, the others go on; its step is reported, then, later, and when resumed.
 TEST_BOTH(divergence_is_reported) {
   const T huge = std::sqrt(std::numeric_limits<T>::max()) * T(4);  // its square overflows
   std::vector<T> X = {1, 1, 1, 1}, Y = {0, 0, 0, 0};
@@ -515,6 +513,9 @@ TEST_BOTH(divergence_is_reported) {
     slice = descent.run(still, forever);
     CHECK(slice.diverged_step == (std::vector<int64_t>{-1, 0, 2}), "%s", set.c_str());
     CHECK(slice.loss_sum[2] == 0 && slice.loss_sum[0] > 0, "%s", set.c_str());
+    Session<T> third(plan, before.data(), data, 1);
+    third.resume(10, {}, slice.diverged_step, slice.gradient_norm);
+    CHECK(third.run(still, forever).diverged_step == slice.diverged_step, "%s", set.c_str());
   }
   // Too large a step: every one multiplies the error by 1 - 4e10, so the third or a later loss is out of range.
   const std::vector<T> ones(4, T(1)), start = {1, 0};

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fallline import activations, losses, metrics, optimizers, schedules
     from fallline.backpropagation import Gradient, gradient
-    from fallline.descent import descend
+    from fallline.checkpoint import Checkpoint
+    from fallline.descent import descend, resume
     from fallline.diagnosis import Finding
     from fallline.errors import (
+        CheckpointError,
+        CheckpointWarning,
         DataError,
+        DivergenceError,
         DivergenceWarning,
         FalllineError,
         ModelFileError,
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     )
     from fallline.estimators import NetworkClassifier, NetworkRegressor
     from fallline.explanation import Explanation
+    from fallline.files.imports import import_network
     from fallline.inputs import Inputs
     from fallline.listeners import EarlyStopping, History, Listener, Recorder
     from fallline.live.program import studio
@@ -40,7 +45,11 @@ __version__ = "0.1.0"
 _HOME = {
     "Adam": "optimizers",
     "AdamW": "optimizers",
+    "Checkpoint": "checkpoint",
+    "CheckpointError": "errors",
+    "CheckpointWarning": "errors",
     "DataError": "errors",
+    "DivergenceError": "errors",
     "DivergenceWarning": "errors",
     "EarlyStopping": "listeners",
     "Explanation": "explanation",
@@ -67,10 +76,12 @@ _HOME = {
     "barrier": "surfaces",
     "descend": "descent",
     "gradient": "backpropagation",
+    "import_network": "files.imports",
     "load": "model",
     "loss_surface": "surfaces",
     "match_neurons": "matching",
     "minimize": "minimization",
+    "resume": "descent",
     "studio": "live.program",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")

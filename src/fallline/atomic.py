@@ -54,11 +54,13 @@ def whole_file(path: str | PathLike[str], binary: bool = False) -> Iterator[IO[A
 
 
 def _keep_name(folder: Path) -> None:
-    """Have a folder's names on the disk too, so that a power cut does not bring an old file back."""
-    if os.name == "nt":  # which writes them by itself, and opens no folders
+    """Have a folder's new names survive a power cut, where the system knows how."""
+    if os.name == "nt":
         return
-    opened = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(handle)
+    except OSError:  # some file systems have nothing to do for a folder, and say so
+        pass
     finally:
-        os.close(opened)
+        os.close(handle)

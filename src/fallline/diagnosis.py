@@ -241,6 +241,21 @@ def _diverged(course: Course) -> Finding | None:
     )
 
 
+def _step_halved(course: Course) -> Finding | None:
+    repairs, K = course.run.history.repairs, len(course.diverged)
+    if not repairs:
+        return None
+    n, last = len({repair["start"] for repair in repairs}), repairs[-1]
+    who = "the loss" if K == 1 else f"the loss of {n} of {K} starts"
+    return Finding(
+        "step_halved",
+        f"{who} grew beyond all numbers, until the steps were shorter",
+        f"in epoch {last['epoch']}, back to step {last['back_to']}, and on with the learning rate "
+        f"{last['learning_rate']:g}",
+        f"begin with a learning rate of {last['learning_rate']:g}",
+    )
+
+
 def _step_too_large(course: Course) -> Finding | None:
     if not course.has_curve:
         return None
@@ -420,6 +435,7 @@ _ALL_BUT_FIRST = {"dead_units", "saturated_units", "plateaued", "overfitting", "
 # Name, rule, and what else would be said of the same cause; the most telling first.
 _RULES: tuple[tuple[str, Callable[[Course], Finding | None], set[str]], ...] = (
     ("diverged", _diverged, {"step_too_large"}),
+    ("step_halved", _step_halved, set()),
     ("step_too_large", _step_too_large, _ALL_BUT_FIRST),
     ("step_too_small", _step_too_small, {"vanishing_gradients", "plateaued", "too_few_epochs", "starts_disagree"}),
     ("dead_units", _dead, {"vanishing_gradients", "plateaued", "starts_disagree"}),

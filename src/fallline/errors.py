@@ -20,8 +20,20 @@ class ModelFileError(FalllineError, ValueError):
     """A model file is truncated, changed, foreign or of another format."""
 
 
+class CheckpointError(FalllineError, ValueError):
+    """A checkpoint is truncated, foreign, damaged or of a newer format."""
+
+
+class DivergenceError(FalllineError, ArithmeticError):
+    """The loss of a start was no longer a finite number, and `repair` was switched off."""
+
+
 class DivergenceWarning(UserWarning):
-    """A descent ended because its loss was no longer a finite number; the last good parameters were kept."""
+    """The loss of a start was no longer a finite number: it was set back, or its last good parameters were kept."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written, or not be read; an older one is good."""
 
 
 class PrecisionWarning(UserWarning):

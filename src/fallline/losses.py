@@ -444,9 +444,11 @@ def as_loss(loss: Loss | str, output: str) -> Loss:
 
 
 def settings(loss: Loss) -> dict[str, Any]:
-    """The loss's name and parameters, for headers and messages."""
+    """The loss's name and parameters, for headers and messages; of one of your own its name."""
     if isinstance(loss, OwnLoss):
         return {"name": loss.name, "function": getattr(loss.function, "__name__", type(loss.function).__name__)}
+    if LOSSES.get(loss.name) is not type(loss):
+        return {"own": type(loss).__name__}
     return {"name": loss.name} | {field.name: getattr(loss, field.name) for field in fields(loss)}  # type: ignore[arg-type]
 
 

@@ -13,16 +13,16 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from fallline import metrics
 from fallline.engines import Engine, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.explanation import Explanation, explain
 from fallline.files import model_file
+from fallline.files.export import export
 from fallline.network import Network
 from fallline.sharpness import sharpened
-from fallline.table import Encoder, Table, Target, table_from_any
+from fallline.table import Encoder, Table, table_from_any
 from fallline.table.names import listed
-from fallline.table.table import Targets
+from fallline.table.score import score
 
 Array = npt.NDArray[Any]
 
@@ -304,6 +304,27 @@ class Model:
         """
         model_file.write(path, self.encoder, self.networks, self.shares, self.sharpness, self.errors, self.training)
 
+    def export(self, path: str | PathLike[str], format: str | None = None) -> None:
+        """Write the model for other programs, what becomes of its columns included, atomically.
+
+        Parameters
+        ----------
+        path : str or path
+            By custom it ends in `.onnx`, `.c` (beside which a header `.h` is written) or `.py`.
+        format : {"onnx", "c", "numpy"} or None
+            None goes by that ending.
+
+        Raises
+        ------
+        ParameterError
+            The format is unknown or cannot have this model, or the package `onnx` is missing.
+        DataError
+            A label cannot be written in the format.
+        OSError
+            The file cannot be written.
+        """
+        export(path, self.encoder, self.networks, self.shares, self.sharpness, format)
+
     @cached_property
     def _engine(self) -> Engine:
         return as_engine(self.engine, self.threads)
@@ -455,37 +476,6 @@ def load(path: str | PathLike[str], engine: str = "native", threads: int | str |
     'species'
     """
     return Model(**model_file.read(path), engine=engine, threads=threads)
-
-
-def score(target: Target, A: Array, y: Targets) -> dict[str, float]:
-    """How good outputs are, in the user's units.
-
-    Parameters
-    ----------
-    target : Target
-    A : array of shape (n, n_out)
-        Probabilities, or standardised numbers.
-    y : array of shape (n,) or (n, n_targets)
-        The raw targets.
-
-    Returns
-    -------
-    dict of str to float
-        As from `Model.evaluate`.
-    """
-    encoded, n = target.encode(y), len(A)
-    if target.task == "regression":
-        predicted, actual = target.decode(A).reshape(n, -1), y.astype(np.float64).reshape(n, -1)
-        scores = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
-        return {name: measure(predicted, actual) for name, measure in scores.items()}
-    if target.classes is None:
-        right = np.where(encoded == 1, A, 1 - A)
-        accuracy = ((A > 0.5) == (encoded == 1)).all(axis=1).mean()
-    else:
-        right = A[np.arange(n), encoded]
-        accuracy = (A.argmax(axis=1) == encoded).mean()
-    log_loss = -np.log(np.maximum(right.astype(np.float64), np.finfo(np.float32).tiny)).mean()
-    return {"accuracy": float(accuracy), "log_loss": float(log_loss)}
 
 
 def _place(quantiles: Sequence[float], coverage: float, side: int) -> int:

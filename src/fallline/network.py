@@ -277,6 +277,18 @@ class Network:
             raise ParameterError(f"parameters has shape {given.shape}; this network takes {self._parameters.shape}")
         self._parameters[...] = given
 
+    def settings(self) -> dict[str, Any]:
+        """All of it but the parameters, as JSON can hold it; the names are those of the constructor."""
+        return {
+            "layer_sizes": list(self.layer_sizes),
+            "activation": list(self.activation),
+            "output": self.output,
+            "start": self.start,
+            "seed": self.seed,
+            "dtype": self.dtype.name,
+            "inputs": None if self.shape.inputs is None else self.shape.inputs.settings(),
+        }
+
     def __reduce__(self) -> tuple[type[Network], tuple[Any, ...]]:
         """Copies and pickles are made anew from the settings and the block, so that the views belong to the block."""
         settings = (self.layer_sizes, self.activation, self.output, self.start, self.seed, self.dtype.name)

@@ -185,19 +185,7 @@ def _seconds(text: str) -> float:
 
 
 TASKS = ("classification", "regression")
-ACTIVATIONS = (
-    "identity",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-)
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus")
 INPUTS = ("embedded", "plain")
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "coslog4", "warm_up")
@@ -211,7 +199,8 @@ LOSSES = (
 )
 TRANSFORMS = ("log",)
 HELD_BACK = ("random", "last")
-ENGINES = ("native", "reference")
+ENGINES = ("native", "reference", "xla")
+_ENGINE = "What computes. native: the compiled core; reference: NumPy to be read; xla: JAX, for GPUs and TPUs."
 
 
 def _one_of(names: Sequence[str]) -> str:
@@ -459,7 +448,16 @@ _TABLE = (
         "run",
         (None,),
     ),
-    Param("engine", str, "native", ENGINES, _one_of(ENGINES), "What computes; reference is NumPy to be read.", "run"),
+    Param(
+        "repair",
+        int,
+        3,
+        _whole(0),
+        "a whole number, 0 or more",
+        "Times that a start whose loss became infinite goes back and on with half the step size. 0: an error instead.",
+        "run",
+    ),
+    Param("engine", str, "native", ENGINES, _one_of(ENGINES), _ENGINE, "run"),
 )
 
 PARAMS: dict[str, Param] = {param.name: param for param in _TABLE}

@@ -7,7 +7,7 @@ means the same whatever the number of rows, batches and epochs. Where `factor(0)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -210,6 +210,22 @@ def as_schedule(schedule: Schedule | str) -> Schedule:
     return SCHEDULES[schedule]()
 
 
+def settings(schedule: Schedule) -> dict[str, Any]:
+    """The schedule's name and settings, for headers and messages; of one of your own the name of its class.
+
+    Examples
+    --------
+    >>> settings(Exponential(0.1))
+    {'name': 'exponential', 'final': 0.1}
+    """
+    if SCHEDULES.get(getattr(schedule, "name", "")) is not type(schedule):
+        return {"own": type(schedule).__name__}
+    values = {field.name: getattr(schedule, field.name) for field in fields(schedule)}  # type: ignore[arg-type]
+    return {"name": schedule.name} | {
+        name: settings(value) if isinstance(value, Schedule) else value for name, value in values.items()
+    }
+
+
 def _require(condition: bool, what: str, value: object, allowed: str) -> None:
     if not condition:
         raise ParameterError(f"{what} is {value!r}; it must be {allowed}")
@@ -225,7 +241,7 @@ class Factors:
         Of the whole descent.
     """
 
-    AHEAD = 1024  # steps, at least
+    AHEAD = 1024  # steps
 
     def __init__(self, schedule: Schedule, n_steps: int) -> None:
         self._schedule, self._n_steps = schedule, n_steps
@@ -233,11 +249,17 @@ class Factors:
 
     def of_steps(self, first: int, end: int) -> Array:
         """Those from step `first` up to `end`, shape (end - first,); ParameterError where one is below 0 or none."""
-        if end > self._first + len(self._ahead):
-            t = np.arange(first, max(end, min(self._n_steps, first + self.AHEAD)), dtype=np.float64) / self._n_steps
-            factors = np.asarray(self._schedule.factor(t), dtype=np.float64)
-            if factors.shape != t.shape or not (np.isfinite(factors) & (factors >= 0)).all():
-                kind = type(self._schedule).__name__
-                raise ParameterError(f"the schedule {kind} must give a finite number, 0 or more, for each moment")
-            self._ahead, self._first = factors, first
+        if first < self._first or end > self._first + len(self._ahead):
+            self._first = first // self.AHEAD * self.AHEAD  # whoever asks from where gets the same bits
+            self._ahead = np.concatenate(
+                [self._from(at) for at in range(self._first, max(end, self._first + 1), self.AHEAD)]
+            )
         return self._ahead[first - self._first : end - self._first]
+
+    def _from(self, first: int) -> Array:
+        t = np.arange(first, min(self._n_steps, first + self.AHEAD), dtype=np.float64) / self._n_steps
+        factors = np.asarray(self._schedule.factor(t), dtype=np.float64)
+        if factors.shape != t.shape or not (np.isfinite(factors) & (factors >= 0)).all():
+            kind = type(self._schedule).__name__
+            raise ParameterError(f"the schedule {kind} must give a finite number, 0 or more, for each moment")
+        return factors

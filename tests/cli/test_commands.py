@@ -272,7 +272,7 @@ def test_help_is_what_a_bare_call_gives(run, arguments):
 
 def test_an_interrupted_or_unlearned_model_is_not_written(run, monkeypatch):
     """Ctrl-C before anything is better than the random start: an older model stays whole."""
-    import fallline.descent
+    import fallline.descent.loop
 
     assert run("train", "iris", "--epochs", 3).status == 0
     before = Path("model.fallline").read_bytes()
@@ -285,8 +285,8 @@ def test_an_interrupted_or_unlearned_model_is_not_written(run, monkeypatch):
     def pressed():
         yield Pressed()
 
-    monkeypatch.setattr(fallline.descent, "ctrl_c", pressed)
-    monkeypatch.setattr(fallline.descent, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(fallline.descent.loop, "ctrl_c", pressed)
+    monkeypatch.setattr(fallline.descent.loop, "SLICE_SECONDS", 0.0)
     status, out, err = run("train", "iris", "--learning-rate", 1e-30, "--batch-size", 16)
     assert status == 130
     assert "not written" in out

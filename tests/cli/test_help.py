@@ -22,6 +22,7 @@ def test_the_options_of_train_are_the_table_s():
         if name != "validation":  # the command line takes a file, too
             assert option.help == help_text(param)
     others = {"data", "target", "out", "history", "drop", "column", "group", "report", "quiet", "as_json"}
+    others |= {"checkpoint", "checkpoint_every", "resume"}
     assert set(signature) == {*PARAMS, *others}
     assert [name for name in signature if name in PARAMS][1:] == [name for name in PARAMS if name != "validation"]
 
@@ -31,7 +32,7 @@ def test_the_defaults_as_typed_mean_the_defaults():
         assert param.parse(param.text(param.default)) == param.default
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "serve", "info", "datasets"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "export", "serve", "info", "datasets"])
 def test_every_command_explains_itself(run, command):
     status, out, err = run(command, "--help")
     assert (status, err) == (0, "")

@@ -13,7 +13,7 @@ from fallline.wording import number
 
 pytestmark = needs_chromium
 
-PAGES = ("data", "train", "neuron", "descent", "starts", "layers", "results", "images")
+PAGES = ("data", "train", "neuron", "descent", "starts", "layers", "results", "images", "learn")
 
 
 def reading(page, name):

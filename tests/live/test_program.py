@@ -283,3 +283,30 @@ def test_a_model_whose_rows_are_gone(tmp_path):
     with pytest.raises(DataError, match=r"trained on nowhere\.csv, which is not here; name rows after it"):
         begin.from_model(str(tmp_path / "model.fallline"))
     assert begin.from_model(str(tmp_path / "model.fallline"), "iris").advance(3) == 3
+
+
+def test_train_on_the_page(tmp_path):
+    """`fallline train --studio`: the page is served, the training paused and gone on with, the model written before."""
+    import subprocess
+    import sys
+    from types import SimpleNamespace
+
+    model = tmp_path / "digits.fallline"
+    told = ["train", "digits", "--epochs", "40", "--starts", "2", "--studio", "--out", str(model), "--json"]
+    command = [sys.executable, "-m", "fallline", *told]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    with subprocess.Popen(command, env=os.environ | {"BROWSER": "true"}, **pipes) as process:
+        line = process.stderr.readline()
+        url = line.split()[1]
+        page = Page(SimpleNamespace(url=url, port=int(url.split(":")[2].partition("/")[0])))
+        page.tell("pause")
+        state = page.tell("step", n=2)["state"]
+        assert (state["name"], state["own"]) == ("digits, network 1 of 2", False)
+        page.tell("run")
+        page.frame("tick", lambda header: header["data"]["ended"] == "finished")
+        assert "close the page" in process.stderr.readline()
+        assert model.exists()
+        page.close()
+        summary = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0
+    assert summary["epochs"] == 40

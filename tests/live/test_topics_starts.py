@@ -23,6 +23,23 @@ def finished(experiment, n, epochs):
     return race.snapshot()
 
 
+@pytest.mark.parametrize(("hidden", "least", "most"), [(2, 7, 11), (8, 0, 0)])
+def test_of_xor_a_fifth_of_the_starts_of_two_neurons_end_in_a_bad_valley(hidden, least, most):
+    settings = {
+        "task": "regression",
+        "hidden": (hidden,),
+        "activation": "tanh",
+        "learning_rate": 0.3,
+        "batch_size": 512,
+    }
+    experiment = Experiment(load_bundled("xor"), settings)
+    assert experiment.state()["layer_sizes"] == [2, hidden, 1]
+    losses = np.array([each["loss"] for each in finished(experiment, 50, 1000)[0]["each"]])
+    bad = losses[losses > 0.1]
+    assert least <= len(bad) <= most
+    assert (abs(bad - 0.5) < 0.03).all()  # two corners right, one half for the others: half of the variance
+
+
 def test_the_first_start_goes_where_the_experiment_goes():
     experiment = Experiment(load_bundled("iris"), {"dropout": 0.2, "l2": 1e-3, "seed": 4})
     numbers, arrays = finished(experiment, 3, 6)

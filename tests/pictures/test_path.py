@@ -120,10 +120,17 @@ def test_the_kept_point_is_named():
 
 
 def test_a_descent_that_diverges_is_drawn_up_to_there():
+    class Explosion(fl.schedules.Schedule):
+        """That no halving of the step size mends."""
+
+        def factor(self, t):
+            return np.where(t < 0.5, 1.0, 1e9)
+
     x = np.linspace(-1, 1, 64)[:, None]
+    net, recorder = fl.Network([1, 8, 1], seed=1), fl.Recorder()
     with pytest.warns(DivergenceWarning):
         run = fl.descend(
-            fl.Network([1, 8, 1], seed=1), x, x[:, 0] ** 2, optimizer=fl.SGD(3.0), epochs=50, callbacks=fl.Recorder()
+            net, x, x[:, 0] ** 2, optimizer=fl.SGD(0.1), schedule=Explosion(), epochs=50, callbacks=recorder
         )
     display = DescentPathDisplay.from_run(run, n=11)
     assert np.isfinite(display.losses).all()

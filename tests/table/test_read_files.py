@@ -325,7 +325,7 @@ class TestBundled:
         assert (table.X.shape, table.target) == ((about.rows, about.inputs), about.target)
         assert len(table.columns) == len(set(table.columns)) == about.inputs
         assert (table.X.dtype, table.X.flags.c_contiguous) == (np.float32, True)
-        assert table.y.dtype.kind == {"digits": "i", "diabetes": "f"}.get(name, "U")
+        assert table.y.dtype.kind == {"digits": "i", "xor": "i", "diabetes": "f"}.get(name, "U")
         assert table.y.shape == (about.rows,)
 
     def test_digits_are_pictures(self):
@@ -340,6 +340,17 @@ class TestBundled:
         diabetes = read("diabetes", "progression", drop=["sex"])
         assert diabetes.X[0, 0] == 59.0
         assert "sex" not in diabetes.columns
+
+    def test_xor_is_made_as_it_is_documented(self):
+        xor = read("xor")
+        i = np.arange(200)
+        corner = np.stack([i // 2 % 2, i % 2], axis=1)
+        assert (xor.y == (corner[:, 0] != corner[:, 1])).all()
+        noise = (xor.X - corner) / 0.15
+        assert abs(noise.mean()) < 0.1
+        assert 0.93 < noise.std() < 1.07
+        np.testing.assert_allclose(noise[0], [1.76405235, 0.40015721], rtol=1e-6)  # MT19937's first, seed 0
+        assert ((xor.X > 0.5) == (corner == 1)).all(), "no row lies in another corner's quarter"
 
     def test_a_name_goes_before_a_file(self):
         Path("iris").mkdir()

@@ -15,6 +15,7 @@ from fallline import __version__
 from fallline.cli.datasets import datasets
 from fallline.cli.evaluate import evaluate
 from fallline.cli.explain import explain
+from fallline.cli.export import export
 from fallline.cli.info import info
 from fallline.cli.output import complain
 from fallline.cli.predict import predict
@@ -22,10 +23,10 @@ from fallline.cli.report import report
 from fallline.cli.serve import serve
 from fallline.cli.studio import studio
 from fallline.cli.train import train
-from fallline.errors import FalllineError
+from fallline.errors import DivergenceError, FalllineError
 
 STATUS = "Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted."
-COMMANDS = (train, predict, evaluate, explain, report, studio, serve, info, datasets)
+COMMANDS = (train, predict, evaluate, explain, report, export, studio, serve, info, datasets)
 
 
 def _telling(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,6 +108,8 @@ def _run() -> int:
         status = int(app(sys.argv[1:] or ["--help"], prog_name="fallline", standalone_mode=False) or 0)
         sys.stdout.flush()
         return status
+    except DivergenceError as error:
+        return complain(str(error), 1)
     except FalllineError as error:
         return complain(str(error))
     except (KeyboardInterrupt, typer.Abort):

@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,10 +91,29 @@ def train(
     seed: Annotated[str, setting("seed")] = "0",
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
+    repair: Annotated[str, setting("repair")] = "3",
     engine: Annotated[str, setting("engine")] = "native",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder where the training is kept as it goes; none: nowhere. What takes more than a minute is kept "
+            "anyway, beside the model until that is written.",
+        ),
+    ] = None,
+    checkpoint_every: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time between checkpoints.")] = 30.0,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the last checkpoint: the same command, and the same model in the end."
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to look at: one .html file with pictures.")
     ] = None,
+    studio: Annotated[
+        bool, typer.Option("--studio", help="Watch the first network learn, on a page in the browser.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> int:
@@ -102,7 +122,7 @@ def train(
     Columns may hold numbers, categories and dates, and values may be missing. Several networks are trained at once,
     each of which holds back other rows, and answer together. Ctrl-C stops the training; the best so far is written,
     and the exit status is 130. If the loss of every start became infinite the last good model is written and the exit
-    status is 1.
+    status is 1. A training that was cut short goes on with --resume.
     """
     settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
     kinds = kinds_of(column or ())
@@ -119,12 +139,14 @@ def train(
     )
 
     from fallline.cli.account import account
+    from fallline.cli.keeping import Keeping, checkpoint_of
     from fallline.fit import diagnose, fit
-    from fallline.listeners import Recorder
+    from fallline.listeners import Listener, Recorder
     from fallline.listeners.progress_bar import ProgressBar
     from fallline.table import read
 
     began = time.perf_counter()
+    kept = checkpoint_of(checkpoint, out, checkpoint_every, resume)
     table = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
     groups = None
     if group is not None:
@@ -133,35 +155,50 @@ def train(
     if validation_file is not None:
         as_trained = {name: table.kind(name) for name in table.columns}
         validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
-    callbacks = [*(() if quiet else (ProgressBar(),)), *(() if report is None else (Recorder(),))]
-    fitted = fit(table, settings, callbacks, validation_table, groups=groups)
-    fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
-    reason = fitted.run.stop_reason
-    findings = diagnose(fitted, table)
-    fitted.model.training["findings"] = [asdict(finding) for finding in findings]
-    written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
-    if written:
-        fitted.model.save(out)
-    if history is not None:
-        fitted.run.history.write(history)
-    if report is not None:
-        from fallline.report import report_of_fit, write
+    callbacks: list[Listener] = [] if report is None else [Recorder()]
+    if not quiet:
+        bar = ProgressBar()
+        callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
+    with _page() if studio else nullcontext():
+        fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
+        fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
+        reason = fitted.run.stop_reason
+        findings = diagnose(fitted, table)
+        fitted.model.training["findings"] = [asdict(finding) for finding in findings]
+        written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
+        if written:
+            fitted.model.save(out)
+        if history is not None:
+            fitted.run.history.write(history)
+        if report is not None:
+            from fallline.report import report_of_fit, write
 
-        write(report_of_fit(fitted, table, findings), report)
-    summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
-    summary["report"] = None if report is None else str(report)
-    if as_json:
-        from fallline.files.model_file import to_json
+            write(report_of_fit(fitted, table, findings), report)
+        summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
+        summary["report"] = None if report is None else str(report)
+        if as_json:
+            from fallline.files.model_file import to_json
 
-        print(to_json(summary))
-    elif not quiet:
-        print(account(fitted, summary, findings))
-    status = 130 if reason == "interrupted" else 1
-    if not written:
-        return complain("nothing was learned, so no model was written", status)
-    if reason == "interrupted":
-        return complain(f"{fitted.run.message}, in {out}", status)
-    return 1 if reason == "diverged" else 0
+            print(to_json(summary))
+        elif not quiet:
+            print(account(fitted, summary, findings))
+        if kept is not None and checkpoint is None and written and reason != "interrupted":
+            kept.remove()
+            kept.named("linear").remove()
+        status = 130 if reason == "interrupted" else 1
+        if not written:
+            return complain("nothing was learned, so no model was written", status)
+        if reason == "interrupted":
+            leads_on = "; --resume goes on" if kept is not None and kept.files else ""
+            return complain(f"{fitted.run.message}, in {out}{leads_on}", status)
+        return 1 if reason == "diverged" else 0
+
+
+def _page() -> AbstractContextManager[Any]:
+    """On which every descent within is shown; it stays while somebody has it open."""
+    from fallline.live.program import studio
+
+    return studio()
 
 
 def kinds_of(columns: Sequence[str]) -> dict[str, Kind]:
@@ -211,6 +248,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
         "stop_reason": run.stop_reason,
         "message": run.message,
+        "repairs": run.history.repairs,
         "each": fitted.judgement.each,
         "linear_share": fitted.judgement.linear_share,
         "findings": model.training["findings"],

@@ -1,4 +1,7 @@
-"""Engines: what computes. `reference` is NumPy to be read, `native` is the compiled core to be used."""
+"""Engines: what computes.
+
+`reference` is NumPy to be read, `native` is the compiled core to be used, `xla` is JAX for GPUs and TPUs.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, Sta
 from fallline.errors import ParameterError, did_you_mean
 from fallline.params import PARAMS
 
-__all__ = ["ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "State", "as_engine"]
+__all__ = ["ALWAYS", "ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "State", "as_engine"]
 
-ENGINES = ("native", "reference")
+ALWAYS = ("native", "reference")  # need nothing else
+ENGINES = (*ALWAYS, "xla")
 
 
 def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
@@ -16,10 +20,10 @@ def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
 
     Parameters
     ----------
-    engine : {"native", "reference"} or Engine
+    engine : {"native", "reference", "xla"} or Engine
     threads : int, "auto" or None, default None
         For the native engine to use: so many, or `fallline.threads.available()`. An `Engine` has a number of its own,
-        and what the reference engine uses NumPy decides.
+        and what the others use NumPy and JAX decide.
 
     Returns
     -------
@@ -44,4 +48,12 @@ def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
         from fallline.engines.reference import ReferenceEngine
 
         return ReferenceEngine()
+    if engine == "xla":
+        try:
+            from fallline.engines.xla import XlaEngine
+        except ImportError as error:
+            raise ParameterError(
+                f"engine 'xla' needs the package {error.name}; install it with: pip install 'fallline[jax]'"
+            ) from None
+        return XlaEngine()
     raise ParameterError(f"engine {engine!r} is unknown{did_you_mean(engine, ENGINES)}")

@@ -19,6 +19,7 @@ from fallline.optimizers import SGD, Adam, RMSprop, StepRule
 from fallline.threads import as_threads
 
 Array = npt.NDArray[Any]
+NOTHING = np.empty(0)
 
 
 def _rule(rule: StepRule) -> dict[str, Any]:
@@ -69,9 +70,10 @@ class NativeSession(Session):
             _plan(plan, plan.starts), parameters, data.X, data.Y, np.atleast_2d(data.weight), threads
         )
 
-    def run(self, factors: Array, seconds: float) -> Slice:
+    def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient; see `Session.run`."""
-        done = self._session.run(np.ascontiguousarray(factors, dtype=np.float64), seconds)
+        sums = NOTHING if after is None else np.concatenate([after.loss_sum, after.weight_sum, after.penalty_sum])
+        done = self._session.run(np.ascontiguousarray(factors, dtype=np.float64), seconds, sums)
         return Slice(
             done.n_steps,
             np.asarray(done.loss_sum),
@@ -92,13 +94,18 @@ class NativeSession(Session):
         self._session.visit(np.ascontiguousarray(rows, dtype=np.int64))
 
     def state(self) -> State:
-        """What the rule remembers; see `Session.state`."""
+        """What it knows; see `Session.state`."""
         moments = np.empty((self._n_moments, *self._shape), dtype=self._dtype)
-        return State(self._session.read_state(moments.reshape(-1)), moments)
+        step, now = self._session.read_state(moments.reshape(-1)), self.run(NOTHING, 0.0)
+        return State(step, moments, now.diverged_step, now.gradient_norm)
 
     def resume(self, state: State) -> None:
         """Go on from there; see `Session.resume`."""
-        self._session.resume(state.step, np.ascontiguousarray(state.moments, dtype=self._dtype).reshape(-1))
+        n_starts = self._shape[0]
+        diverged = np.full(n_starts, -1) if state.diverged_step is None else state.diverged_step
+        norm = np.full(n_starts, np.nan) if state.gradient_norm is None else state.gradient_norm
+        moments = np.ascontiguousarray(state.moments, dtype=self._dtype).reshape(-1)
+        self._session.resume(state.step, moments, diverged.astype(np.int64), norm.astype(np.float64))
 
 
 class NativeEngine(Engine):

@@ -156,7 +156,8 @@ class Slice:
     n_steps : int
         Steps that were taken.
     loss_sum : array of shape (K,)
-        Sum over the steps of the batch's weight times its loss, penalties left out.
+        Sum over the steps of the batch's weight times its loss, penalties left out; this sum and the next two go on
+        from those of an earlier slice, where one was given.
     weight_sum : array of shape (K,)
         Sum of those batches' weights; `loss_sum / weight_sum` is the mean loss.
     penalty_sum : array of shape (K,)
@@ -178,34 +179,41 @@ class Slice:
 
 @dataclass(frozen=True)
 class State:
-    """What a step rule remembers of K descents, beside their parameters.
+    """What a session knows of K descents, beside their parameters.
 
     Attributes
     ----------
     step : int
-        Steps that were taken.
+        Steps that were taken; row orders and dropout masks follow from it.
     moments : array of shape (n_moments, K, P)
+        What the step rule remembers.
+    diverged_step, gradient_norm : array of shape (K,), optional
+        As in `Slice`; None: no start has diverged, no epoch was completed.
     """
 
     step: int
     moments: Array
+    diverged_step: Array | None = None
+    gradient_norm: Array | None = None
 
 
 class Session(ABC):
     """A descent under way in an engine: K networks' parameters, the rule's state, and the data."""
 
     @abstractmethod
-    def run(self, factors: Array, seconds: float) -> Slice:
+    def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Take one step for each factor, or as many as fit in some seconds; each start's own learning rate times it.
 
         A step that many rows make long may be left half done, even the first; the next call, given its factor again,
-        goes on with it.
+        goes on with it. None is where as many steps were taken as there are factors.
 
         Parameters
         ----------
         factors : array of float64, shape (n_steps,)
             What the schedule multiplies the learning rates by.
         seconds : float
+        after : Slice, optional
+            Whose sums go on: so the sums over an epoch do not depend on where its slices ended.
         """
 
     @abstractmethod
@@ -223,7 +231,7 @@ class Session(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """A copy of what the step rule remembers."""
+        """A copy of what it knows; no step may be half done."""
 
     @abstractmethod
     def resume(self, state: State) -> None:

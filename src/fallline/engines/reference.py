@@ -163,9 +163,12 @@ class ReferenceSession(Session):
         self.diverged = np.full(len(self.theta), -1)
         self.gradient_norm = np.full(len(self.theta), np.nan)
 
-    def run(self, factors: Array, seconds: float) -> Slice:
+    def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient; see `Session.run`."""
-        loss_sum, weight_sum, penalty_sum = np.zeros((3, len(self.theta)))
+        sums = np.zeros((3, len(self.theta)))
+        if after is not None:
+            sums[:] = after.loss_sum, after.weight_sum, after.penalty_sum
+        loss_sum, weight_sum, penalty_sum = sums
         n_steps = 0
         deadline = time.perf_counter() + seconds
         for factor in factors:
@@ -195,16 +198,21 @@ class ReferenceSession(Session):
         self.told, self.first_step = np.array(rows), self.step
 
     def state(self) -> State:
-        """What the rule remembers; see `Session.state`."""
+        """What it knows; see `Session.state`."""
         by_start = np.empty((len(self.theta), self.plan.optimizer.n_moments, self.theta.shape[1]), self.theta.dtype)
         for moments, state in zip(by_start, self.state_of, strict=True):
             for moment, values in zip(moments, state, strict=True):
                 moment[...] = values
-        return State(self.step, np.ascontiguousarray(by_start.swapaxes(0, 1)))
+        moments = np.ascontiguousarray(by_start.swapaxes(0, 1))
+        return State(self.step, moments, self.diverged.copy(), self.gradient_norm.copy())
 
     def resume(self, state: State) -> None:
         """Go on from there; see `Session.resume`."""
         self.state_of = [[moment[k].copy() for moment in state.moments] for k in range(len(self.theta))]
+        if state.diverged_step is not None:
+            self.diverged = state.diverged_step.copy()
+        if state.gradient_norm is not None:
+            self.gradient_norm = state.gradient_norm.copy()
         self.step = state.step
         self.first_step = 0 if self.told is None else state.step
 

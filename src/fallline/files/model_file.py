@@ -89,7 +89,7 @@ def write(
         "format": FORMAT,
         "sha256": NO_SUM,
         "encoder": encoder.to_header(),
-        "networks": [_settings(networks[group[0]]) | {"shares": [shares[k] for k in group]} for group in groups],
+        "networks": [networks[group[0]].settings() | {"shares": [shares[k] for k in group]} for group in groups],
         "sharpness": sharpness,
         "errors": None if errors is None else errors.tolist(),
         "training": {**training, "history": _thinned(training.get("history", []))},
@@ -308,22 +308,8 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
 
 
-def _settings(network: Network) -> dict[str, Any]:
-    """All of a network but its parameters."""
-    before = network.shape.inputs
-    return {
-        "layer_sizes": list(network.layer_sizes),
-        "activation": list(network.activation),
-        "output": network.output,
-        "start": network.start,
-        "seed": network.seed,
-        "dtype": network.dtype.name,
-        "inputs": None if before is None else before.settings(),
-    }
-
-
 def _alike(one: Network, other: Network) -> bool:
-    return _settings(one) == _settings(other)
+    return one.settings() == other.settings()
 
 
 def _parts(network: Network) -> dict[str, Array]:

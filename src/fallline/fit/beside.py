@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fallline.fit.rows import Array
-from fallline.model import score
 from fallline.network import Network
 from fallline.table import Encoder
+from fallline.table.score import score
 from fallline.table.table import Targets
 
 

@@ -63,6 +63,11 @@ class Budget:
     began: float
 
     @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self.began
+
+    @property
     def deadline(self) -> float:
         """The moment when all must be over."""
         return self.began + self.seconds

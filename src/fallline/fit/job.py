@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import losses, metrics, params
+from fallline.checkpoint import Checkpoint
 from fallline.descent import descend
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.fit.beside import linear_network
@@ -171,10 +172,10 @@ class Job:
         }
         return cls(rows, settled, recipe, encoder, networks, data, validation, keeps_best, passed_on)
 
-    def descend(self, callbacks: Sequence[Listener]) -> Run:
+    def descend(self, callbacks: Sequence[Listener], checkpoint: Checkpoint | None = None) -> Run:
         """Go down, from one random start and others of its seed, or from each network as it is."""
         begin = self.networks if len(self.networks) > 1 else self.networks[0]
-        return descend(begin, *self.data, callbacks=callbacks, **self.passed_on)
+        return descend(begin, *self.data, callbacks=callbacks, checkpoint=checkpoint, **self.passed_on)
 
     def try_out(self, listener: Listener) -> Run:
         """Go down for a moment, which nobody else hears of."""
@@ -182,11 +183,12 @@ class Job:
             warnings.simplefilter("ignore", DivergenceWarning)
             return self.descend([listener])
 
-    def linear_networks(self, epochs: int, listener: Listener) -> list[Network]:
+    def linear_networks(self, epochs: int, listener: Listener, checkpoint: Checkpoint | None = None) -> list[Network]:
         """Train networks of no hidden layer on the same rows, a start each."""
         own = {"dropout": 0.0, "schedule": "cosine", "epochs": epochs, "measure_every": 10}
         network = linear_network(self.encoder, self.networks[0].seed)
-        return descend(network, *self.data, callbacks=listener, **self.passed_on | own).networks
+        told = self.passed_on | own
+        return descend(network, *self.data, callbacks=listener, checkpoint=checkpoint, **told).networks
 
 
 # Settings that a descent takes by the same names.
@@ -203,6 +205,7 @@ _PASSED_ON = (
     "threads",
     "precision",
     "engine",
+    "repair",
 )
 
 

@@ -11,10 +11,10 @@ from fallline.engines import Engine
 from fallline.fit.beside import simplest_guess
 from fallline.fit.calibration import Unseen, best_sharpness, error_quantiles, share_to_add
 from fallline.fit.rows import Array, Rows
-from fallline.model import score
 from fallline.network import Network
 from fallline.sharpness import sharpened
 from fallline.table import Encoder, Target
+from fallline.table.score import score
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import numpy.typing as npt
 
 import fallline
 from fallline import losses, optimizers
+from fallline.checkpoint import Checkpoint
 from fallline.engines import as_engine
+from fallline.errors import ParameterError
 from fallline.fit.budget import Budget, Deadline
 from fallline.fit.calibration import Unseen
 from fallline.fit.job import Job, Score, check
@@ -24,6 +27,7 @@ from fallline.fit.watchers import WATCHERS
 from fallline.listeners import CycleStopping, EarlyStopping, Listener
 from fallline.losses import OwnLoss
 from fallline.model import Model
+from fallline.params import PARAMS
 from fallline.run import Run
 from fallline.schedules import Coslog4
 from fallline.table import Table
@@ -100,6 +104,7 @@ def fit(
     loss: OwnLoss | None = None,
     begin: Model | None = None,
     classes: Array | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:
     """Train networks on a table.
 
@@ -130,6 +135,8 @@ def fit(
         Go on from its networks, with what it knows of the columns.
     classes : array of shape (n_classes,), optional
         All that there are, where these rows may not have them all.
+    checkpoint : Checkpoint, optional
+        Where the training is kept as it goes, and whether it goes on from what is there.
 
     Returns
     -------
@@ -141,6 +148,8 @@ def fit(
         A setting is unknown or out of range.
     DataError
         The table has no targets, too few rows, or rows that do not fit together.
+    CheckpointError
+        There are checkpoints to go on from, but none is good.
 
     Examples
     --------
@@ -156,10 +165,17 @@ def fit(
     def prepared(settings: Mapping[str, Any]) -> Job:
         return Job.of(table, settings, validation_table, weight, groups, monitor, loss, begin, classes)
 
+    kept = None if checkpoint is None else resumed(checkpoint, checked)
+    if kept is not None:
+        began -= kept["spent"]
     job = prepared(checked)
     budget = Budget(checked["time_budget"] or math.inf, began)
+    chosen: dict[str, Any] = {}
     if checked["time_budget"]:
-        chosen = budget.choose(checked, job.settled, len(job.rows.train_rows), job.try_out)
+        if kept is not None:  # what the clock said then
+            chosen = kept["chosen"]
+        else:
+            chosen = budget.choose(checked, job.settled, len(job.rows.train_rows), job.try_out)
         if any(job.settled[name] != value for name, value in chosen.items()):
             job = prepared(checked | chosen)
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
@@ -168,7 +184,15 @@ def fit(
         callbacks = [*callbacks, EarlyStopping(settled["patience"])]
     if job.keeps_best and settled["schedule"] == Coslog4.name and checked["epochs"] == "auto":
         callbacks = [*callbacks, CycleStopping(Coslog4.cycle_ends)]
-    run = job.descend([*callbacks, *(watch(table, settings or {}, job) for watch in WATCHERS)])
+    if checkpoint is not None:
+        about = {"settings": _as_json(checked), "chosen": chosen, "before": budget.spent}
+        if kept is not None:
+            about["before"] = kept["before"]
+        else:
+            checkpoint.named("linear").remove()
+        checkpoint = replace(checkpoint, about=checkpoint.about | about)
+    watchers = [watch(table, settings or {}, job) for watch in WATCHERS]
+    run = job.descend([*callbacks, *watchers], checkpoint)
     learned = np.isfinite(run.losses) & (np.array(run.kept_steps) > 0)
     sound = [int(k) for k in np.flatnonzero(learned)] or [run.best_start]
     starts = sound if settled["combine"] == "average" else [run.best_start]
@@ -183,7 +207,8 @@ def fit(
         task, n_rows = checked["task"], len(rows.train_rows)
         wants_linear = recipe.keeps_best and not early and budget.left > 0
         epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, n_rows)["epochs"]
-        linear = job.linear_networks(epochs, Deadline(budget.deadline)) if wants_linear else []
+        beside = None if checkpoint is None else checkpoint.named("linear")
+        linear = job.linear_networks(epochs, Deadline(budget.deadline), beside) if wants_linear else []
         few = n_rows < MOST_BLENDED and settled["combine"] == "average"
         unseen = Unseen.of(rows, job.data, job.validation)
         judgement = judge(job.encoder, rows, unseen, engine, networks, starts, linear, job.keeps_best, few)
@@ -212,6 +237,34 @@ def fit(
     )
 
 
+def resumed(checkpoint: Checkpoint, checked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the last good checkpoint says of the fit: what a time budget chose, and the seconds until then.
+
+    None where there is nothing to go on from; ParameterError where it is of a fit with other settings.
+    """
+    found = checkpoint.last() if checkpoint.resume else None
+    if found is None:
+        return None
+    about = found.header["about"]
+    asked = json.loads(json.dumps(_as_json(checked)))
+    for name, value in asked.items():
+        if name != "threads" and about.get("settings", {}).get(name) != value:
+            was = about.get("settings", {}).get(name)
+            raise ParameterError(
+                f"{name} is {PARAMS[name].text(_of_json(value))}, but the training in {checkpoint.folder} began with "
+                f"{PARAMS[name].text(_of_json(was))}; give the same again, or another folder"
+            )
+    return {"chosen": about["chosen"], "before": about["before"], "spent": about["before"] + found.header["seconds"]}
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _of_json(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def record(
     table: Table,
     job: Job,
@@ -224,7 +277,7 @@ def record(
     rows, settled = job.rows, job.settled
     return {
         "recipe": job.recipe.name,
-        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settled.items()},
+        "settings": _as_json(settled),
         "loss": losses.settings(job.passed_on["loss"]),
         "optimizer": optimizers.settings(job.passed_on["optimizer"]),
         "rates": asdict(job.passed_on["rates"]),
@@ -240,5 +293,6 @@ def record(
         "linear_share": judgement.linear_share,
         "held_back_chose": held_back_chose,
         "history": run.history.rows,
+        "repairs": run.history.repairs,
         "versions": {"fallline": fallline.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,14 @@ class EarlyStopping(Listener):
         self._best_epoch[better] = epoch.progress.epoch
         return bool((epoch.progress.epoch - self._best_epoch >= self.patience).all())
 
+    def state(self) -> dict[str, npt.ArrayLike]:
+        """The best so far of each start."""
+        return {"best": self._best, "best_epoch": self._best_epoch}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on from there."""
+        self._best, self._best_epoch = state["best"].copy(), state["best_epoch"].copy()
+
 
 class CycleStopping(Listener):
     """Stop at the end of a cycle of the learning rate that left the starts worse than the cycles before.
@@ -101,3 +109,11 @@ class CycleStopping(Listener):
         self._before = np.fmin(self._before, self._cycle)
         self._cycle = np.full_like(self._cycle, np.inf)
         return len(worse) > 1 and bool(worse.mean() > worse.std(ddof=1) / math.sqrt(len(worse)))
+
+    def state(self) -> dict[str, npt.ArrayLike]:
+        """The lowest losses of the cycles before, and of this one."""
+        return {"before": self._before, "cycle": self._cycle}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on from there."""
+        self._before, self._cycle = state["before"].copy(), state["cycle"].copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from fallline.atomic import whole_file
 from fallline.errors import ParameterError
-from fallline.listeners.listener import Epoch, Listener, rows_of
+from fallline.listeners.listener import Epoch, Listener, Repair, rows_of
 
 Array = npt.NDArray[Any]
+
+_OF_REPAIR = ("start", "step", "epoch", "back_to", "learning_rate")
 
 
 class History(Listener):
@@ -29,9 +31,18 @@ class History(Listener):
     ----------
     rows : sequence of dict, default ()
         Those of a history that was kept, for example in a model file.
+    repairs : sequence of dict, default ()
+        Likewise.
+
+    Attributes
+    ----------
+    repairs : list of dict
+        Of each time that a start was set back: `start`, `step` (whose loss was no longer finite), `epoch`, `back_to`
+        (the step from which it went on), `learning_rate` (from there on).
     """
 
-    def __init__(self, rows: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, rows: Sequence[dict[str, Any]] = (), repairs: Sequence[dict[str, Any]] = ()) -> None:
+        self.repairs = list(repairs)
         self._n_starts = len({row["start"] for row in rows}) or 1
         self._epochs = [_columns_of(rows[i : i + self._n_starts]) for i in range(0, len(rows), self._n_starts)]
         self._rows: list[dict[str, Any]] = []  # of the epochs that were asked for as rows
@@ -40,6 +51,31 @@ class History(Listener):
         """Take over the epoch's columns."""
         self._n_starts = len(epoch.columns["start"])
         self._epochs.append(epoch.columns)
+
+    def on_repair(self, repair: Repair) -> None:
+        """Take note of it."""
+        self.repairs.append({name: getattr(repair, name) for name in _OF_REPAIR})
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs so far."""
+        return len(self._epochs)
+
+    def state(self) -> dict[str, npt.ArrayLike]:
+        """The columns, and those of the repairs."""
+        columns = {name: [columns[name] for columns in self._epochs] for name in (self._epochs or [{}])[0]}
+        of_repairs = {name: [repair[name] for repair in self.repairs] for name in (self.repairs or [{}])[0]}
+        both = columns | {f"repairs.{name}": values for name, values in of_repairs.items()}
+        return {name: np.array(values) for name, values in both.items()}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on from there."""
+        of_repairs = {name: values for name, values in state.items() if name.startswith("repairs.")}
+        columns = {name: values for name, values in state.items() if name not in of_repairs}
+        of_repairs = {name.removeprefix("repairs."): values for name, values in of_repairs.items()}
+        self._epochs, self.repairs = _split(columns), _split(of_repairs)
+        self._n_starts = len(self._epochs[0]["start"]) if self._epochs else 1
+        self._rows = []
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -85,6 +121,12 @@ class History(Listener):
                 writer.writerows(self.rows)
         else:
             raise ParameterError(f"history file {str(path)!r} must end in .csv or .json")
+
+
+def _split(columns: dict[str, Array]) -> list[dict[str, Any]]:
+    """Columns one below the other as they were before: numbers, or arrays of one for each start."""
+    lists = [values.tolist() if values.ndim == 1 else list(values) for values in columns.values()]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
 def _columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

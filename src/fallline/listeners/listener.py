@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,33 @@ class Epoch:
         return rows_of(self.columns)
 
 
+@dataclass(frozen=True)
+class Repair:
+    """A start that was set back: its loss was no longer a finite number.
+
+    Attributes
+    ----------
+    start : int
+    step : int
+        The step, from 0, whose loss was no longer finite.
+    epoch : int
+        That step's epoch, from 1, which the start has gone through again.
+    back_to : int
+        The step after which its parameters were good: from there it went on.
+    learning_rate : float
+        From there on; half of what it was, or less.
+    parameters : array of shape (P,)
+        Those after step `back_to`.
+    """
+
+    start: int
+    step: int
+    epoch: int
+    back_to: int
+    learning_rate: float
+    parameters: Array
+
+
 def rows_of(columns: dict[str, Any]) -> list[dict[str, Any]]:
     """Columns of an epoch as rows, one a start, of Python's own numbers.
 
@@ -113,8 +141,21 @@ class Listener:
         """After each epoch."""
         return None
 
+    def on_repair(self, repair: Repair) -> None:
+        """After a start was set back, before the end of its epoch."""
+
+    def on_checkpoint(self, path: Path) -> None:
+        """After a checkpoint was written to a file."""
+
     def on_end(self, stop_reason: str) -> None:
         """After the last step: why, as in `Run.stop_reason`, or "failed" where an error ended the descent."""
+
+    def state(self) -> dict[str, npt.ArrayLike]:
+        """What a checkpoint must hold of it, arrays or numbers by name; nothing where nothing is remembered."""
+        return {}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on from what `state` gave; comes after `on_begin`."""
 
 
 def as_listeners(callbacks: Listener | Sequence[Listener]) -> tuple[Listener, ...]:
@@ -134,7 +175,7 @@ def heard(listeners: Sequence[Listener]) -> dict[str, list[Callable[[Any], bool 
             for listener in listeners
             if getattr(getattr(listener, event), "__func__", None) is not getattr(Listener, event)
         ]
-        for event in ("on_begin", "on_progress", "on_epoch", "on_end")
+        for event in ("on_begin", "on_progress", "on_epoch", "on_repair", "on_checkpoint", "on_end")
     }
 
 

@@ -78,6 +78,13 @@ class ProgressBar(Listener):
         """Leave the bar as it stands."""
         self.close()
 
+    def say(self, line: str) -> None:
+        """Put a line above the bar; or on standard error, where none is shown."""
+        if self._bar is None:
+            print(line, file=sys.stderr)
+        else:
+            self._bar.console.print(line, markup=False, highlight=False)
+
     def close(self) -> None:
         """Give the terminal back."""
         if self._bar is not None:

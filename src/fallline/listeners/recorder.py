@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import ParameterError
-from fallline.listeners.listener import Epoch, Listener, Progress
+from fallline.listeners.listener import Epoch, Listener, Progress, Repair
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +70,7 @@ class Recorder(Listener):
 
     def on_progress(self, progress: Progress) -> None:
         """Keep a point where it is time for one."""
-        if progress.step % self.every or progress.step == self._kept[-1][0]:
+        if progress.step % self.every or progress.step <= self._kept[-1][0]:  # less: a start is being set back
             return
         if len(self._kept) == self._room:
             self._kept = self._kept[::2]
@@ -82,6 +83,23 @@ class Recorder(Listener):
         """The last point there is, so far."""
         if epoch.progress.step != self._kept[-1][0]:
             self._last = (epoch.progress.step, epoch.parameters())
+
+    def on_repair(self, repair: Repair) -> None:
+        """The start stood still at its good point until the end of the epoch."""
+        for step, point in self.pairs:
+            if step > repair.back_to:
+                point[repair.start] = repair.parameters
+
+    def state(self) -> dict[str, npt.ArrayLike]:
+        """All points."""
+        has_last = len(self.pairs) > len(self._kept)
+        return {"every": self.every, "steps": self.steps, "points": self.points, "has_last": has_last}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on from there."""
+        self.every = int(state["every"])
+        self._kept = list(zip(state["steps"].tolist(), state["points"].copy(), strict=True))
+        self._last = self._kept.pop() if state["has_last"] else None
 
     def forget_after(self, step: int) -> None:
         """Drop the points of later steps, for a descent that goes back to that one."""

@@ -110,6 +110,7 @@ _START = {
     "activation": _text,
     "optimizer": _text,
     "dropout": _number,
+    "task": _one_of("classification", "regression"),
     "seed": _whole(0, (1 << 32) - 1),
 }
 

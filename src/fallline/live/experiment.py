@@ -49,12 +49,13 @@ DEFAULTS: dict[str, Any] = {
 SETTABLE = ("learning_rate", "batch_size", "l2")  # while it goes
 LONGEST_SLICE = 3600.0  # seconds
 TELL_SECONDS = 0.1  # between two words on how far a replay is
+MOST_ROWS_AT_FIRST = 5000  # that the random start is measured on
 MOST_ROWS_OF_HISTORY = 500  # then every other is dropped
 
 
 @dataclass(frozen=True)
 class Good:
-    """A point worth going back to: the end of the epoch with the lowest training loss so far."""
+    """A point worth going back to: the random start, or the end of the epoch with the lowest training loss so far."""
 
     step: int
     rows_seen: int
@@ -214,7 +215,9 @@ class Experiment:
         self.recorder.on_begin(self._progress())
         self._history: list[dict[str, float]] = []
         self._measure_every = 1
-        self.good = self._here(math.inf)
+        n = len(data.X)
+        some = data.rows(slice(0, n, max(1, n // MOST_ROWS_AT_FIRST)))
+        self.good = self._here(self.engine.loss(plan, network.parameters, some))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -147,6 +147,7 @@ class WatchedDescent:
     def begin(self, progress: Progress) -> None:
         """Stand at the random start."""
         self.recorder.on_begin(progress)
+        self.step = progress.step  # where it goes on from a checkpoint
         self._parameters = self._good = progress.parameters()[0]
         self._now = progress.parameters
 

@@ -87,7 +87,7 @@ def report_of_model(model: Model, table: Table | None = None) -> Page:
     sections = [_findings(findings)]
     sections += [] if table is None else [data_section(model, table)]
     sections.append(network_section(model, table))
-    history = History(model.training.get("history", ()))
+    history = History(model.training.get("history", ()), model.training.get("repairs", ()))
     sections.append(descent_section(history, None, loss_curve_of(model)))
     numbers: list[tuple[str, str, str]] = []
     if table is not None and known is not None and len(known):

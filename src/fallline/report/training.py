@@ -64,7 +64,7 @@ def descent_section(history: History, run: Run | None, curve: Callable[[Any], An
     """
     if not len(history):
         return Section("descent", "The way down", [Text("There was no epoch.")])
-    blocks: list[Block] = [displayed(curve, size=(10, 4.4), wide=True)]
+    blocks: list[Block] = [displayed(curve, size=(10, 4.4), wide=True), *_repairs(history)]
     if run is not None and not np.isfinite(run.losses).any():
         run = None
     if run is not None:
@@ -84,6 +84,18 @@ def descent_section(history: History, run: Run | None, curve: Callable[[Any], An
         )
         blocks.append(displayed(lambda ax: LayersDisplay.from_run(known, ax=ax), size=(10, 5.6), wide=True))
     return Section("descent", "The way down", blocks)
+
+
+def _repairs(history: History) -> list[Block]:
+    """Which starts were set back, if any."""
+    if not history.repairs:
+        return []
+    header = ["start", "no longer finite in epoch", "went back to step", "learning rate since"]
+    rows = [
+        [str(one["start"]), str(one["epoch"]), f"{one['back_to']:,}", f"{one['learning_rate']:.4g}"]
+        for one in history.repairs
+    ]
+    return [Grid("Starts whose loss was no longer finite went back, and on with half the step size", header, rows)]
 
 
 def starts_section(

@@ -1,4 +1,4 @@
-"""The data sets that are there without a download: those that scikit-learn installs."""
+"""The data sets that are there without a download: those that scikit-learn installs, and one that a formula makes."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ BUNDLED: Mapping[str, BundledSet] = MappingProxyType(
             "tumours, benign or malignant, by the shape of their cells", 569, 30, "classification", "diagnosis"
         ),
         "diabetes": BundledSet("progress of diabetes after a year", 442, 10, "regression", "progression"),
+        "xor": BundledSet("1 where two inputs differ, else 0; made, with noise", 200, 2, "classification", "differ"),
     }
 )
 
@@ -60,7 +61,9 @@ def load_bundled(name: str) -> Table:
     Returns
     -------
     Table
-        Classes are their names, digits are 0 to 9; the pixels of digits go from 0 to 1.
+        Classes are their names, digits are 0 to 9; the pixels of digits go from 0 to 1. Row i of `xor` lies around the
+        corner (i // 2 % 2, i % 2) of the unit square, with normal noise of deviation 0.15 in both directions; its
+        target is 1 where one of the corner's coordinates is 1 and the other 0, else 0.
 
     Raises
     ------
@@ -75,6 +78,8 @@ def load_bundled(name: str) -> Table:
     """
     if name not in BUNDLED:
         raise DataError(f"no bundled set {name!r}{suggestion(name, BUNDLED)} (bundled: {listed(BUNDLED)})")
+    if name == "xor":
+        return _xor()
     with warnings.catch_warnings():  # joblib, which it imports, complains of machines without shared memory
         warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
         from sklearn import datasets  # type: ignore[import-untyped]
@@ -86,3 +91,11 @@ def load_bundled(name: str) -> Table:
         return Table(name, X / np.float32(16), raw.target.astype(np.int64), pixel_names((8, 8)), target, (8, 8))
     y = raw.target if name == "diabetes" else raw.target_names.astype(np.str_)[raw.target]
     return Table(name, X, y, tuple(map(str, raw.feature_names)), target)
+
+
+def _xor() -> Table:
+    i = np.arange(BUNDLED["xor"].rows)
+    corner = np.stack([i // 2 % 2, i % 2], axis=1)
+    noise = np.random.RandomState(0).standard_normal(corner.shape)  # the same in every NumPy
+    X, y = (corner + 0.15 * noise).astype(np.float32), corner[:, 0] ^ corner[:, 1]
+    return Table("xor", X, y, ("x1", "x2"), BUNDLED["xor"].target)

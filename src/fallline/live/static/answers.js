@@ -1,8 +1,8 @@
 /** How good the answers are: a confusion matrix, numbers beside the truth, or a map over two inputs. */
 
-import { h, onResize, s, say } from "./dom.js";
+import { fit, h, picture, s, say } from "./dom.js";
 import { counted, number, tick, ticks } from "./format.js";
-import { CLASSES, css, mix, onTheme, rgb, sized, theme } from "./theme.js";
+import { CLASSES, css, mix, rgb, sized, theme } from "./theme.js";
 import { reach, scale } from "./curve.js";
 
 /** What the panel shows of a frame of the topic `answers`; `{root, summary(frame), rows(), update(frame), end}`. */
@@ -11,21 +11,21 @@ const KINDS = { confusion, scatter, map };
 export function answers() {
   const root = h("div", { class: "answers" });
   let kind = null;
-  let picture = null;
+  let part = null;
   return {
     root,
     /** Draw, and give the sentence above it and the table of the same numbers, where the picture is none. */
     update({ data, arrays }) {
       if (data.error) return { said: data.error };
       if (kind !== data.kind) {
-        picture?.end();
+        part?.end();
         kind = data.kind;
-        picture = KINDS[kind]();
-        root.replaceChildren(picture.root);
+        part = KINDS[kind]();
+        root.replaceChildren(part.root);
       }
-      return picture.update(data, arrays);
+      return part.update(data, arrays);
     },
-    end: () => picture?.end(),
+    end: () => part?.end(),
   };
 }
 
@@ -92,22 +92,13 @@ function scatter() {
   const height = 300;
   const root = s("svg", { class: "curve", role: "img", "aria-label": "Answers beside the truth", height });
   const holder = h("div", { class: "surface" }, root);
-  let shown = null;
-  let width = 0;
-  const draw = () => {
-    if (!shown || width < 60) return;
-    const { name, said, truth, ends } = shown;
-    root.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    root.setAttribute("width", width);
+  const { update, end } = picture(holder, ({ name, said, truth, ends }, width) => {
+    fit(root, width, height);
     const x = scale(...ends, ROOM.left, width - ROOM.right, false);
     const y = scale(...ends, height - ROOM.bottom, ROOM.top, false);
     const line = s("line", { class: "mark", x1: x(ends[0]), y1: y(ends[0]), x2: x(ends[1]), y2: y(ends[1]) });
     const dots = Array.from(said, (v, i) => (Number.isFinite(v) ? s("circle", { cx: x(truth[i]).toFixed(1), cy: y(v).toFixed(1), r: 3 }) : null));
     root.replaceChildren(axes(x, y, ends, ends, width, height, [`true ${name}`, "answer"]), line, s("g", { class: "dots" }, dots.filter(Boolean)));
-  };
-  const end = onResize(holder, (w) => {
-    width = Math.floor(w);
-    draw();
   });
   return {
     root: holder,
@@ -115,8 +106,7 @@ function scatter() {
     update({ name }, arrays) {
       const { said } = arrays;
       const truth = arrays.true;
-      shown = { name, said, truth, ends: reach([said, truth]) ?? [0, 1] };
-      draw();
+      update({ name, said, truth, ends: reach([said, truth]) ?? [0, 1] });
       let off = 0;
       for (let i = 0; i < said.length; i++) off += Math.abs(said[i] - truth[i]) / said.length;
       return {
@@ -134,45 +124,32 @@ function map() {
   const over = s("svg", { class: "curve", role: "img", "aria-label": "Answers over two inputs", height });
   const legend = h("ul", { class: "legend" });
   const root = h("div", {}, legend, h("div", { class: "surface map" }, canvas, over));
-  let shown = null;
-  let width = 0;
-  const draw = () => {
-    if (!shown || width < 60) return;
-    const { data, arrays } = shown;
+  const { update, end } = picture(root, ({ data, arrays }, width) => {
     const colours = theme();
     const [w, hgt] = [width - ROOM.left - ROOM.right, height - ROOM.top - ROOM.bottom];
     const c = sized(canvas, width, height);
     const { a, b } = arrays;
     c.imageSmoothingEnabled = data.classes === null;
-    c.drawImage(picture(data, arrays, colours), ROOM.left, ROOM.top, w, hgt);
-    over.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    over.setAttribute("width", width);
+    c.drawImage(ground(data, arrays, colours), ROOM.left, ROOM.top, w, hgt);
+    fit(over, width, height);
     const [xEnds, yEnds] = [[a[0], a[a.length - 1]], [b[0], b[b.length - 1]]];
     const x = scale(...xEnds, ROOM.left, ROOM.left + w, false);
     const y = scale(...yEnds, ROOM.top + hgt, ROOM.top, false);
-    const ground = rgb(colours.card);
+    const card = rgb(colours.card);
     const heights = data.classes ? null : reach([arrays.truth]);
     const dots = Array.from(arrays.x, (v, i) => {
-      const fill = data.classes ? CLASSES[arrays.truth[i] % 10] : css(mix(ground, rgb(colours.accent), share(arrays.truth[i], heights)));
+      const fill = data.classes ? CLASSES[arrays.truth[i] % 10] : css(mix(card, rgb(colours.accent), share(arrays.truth[i], heights)));
       return s("circle", { cx: x(v).toFixed(1), cy: y(arrays.y[i]).toFixed(1), r: 3.6, fill });
     });
     over.replaceChildren(axes(x, y, xEnds, yEnds, width, height, data.names), s("g", { class: "points" }, dots));
-  };
-  const ends = [
-    onResize(root, (w) => {
-      width = Math.floor(w);
-      draw();
-    }),
-    onTheme(draw),
-  ];
+  });
   return {
     root,
-    end: () => ends.forEach((end) => end()),
+    end,
     update(data, arrays) {
-      shown = { data, arrays };
       if (data.classes && legend.childElementCount !== data.classes.length)
         legend.replaceChildren(...data.classes.map((name, k) => h("li", {}, s("svg", { width: 12, height: 12, "aria-hidden": "true" }, s("circle", { cx: 6, cy: 6, r: 5, fill: CLASSES[k % 10] })), name)));
-      draw();
+      update({ data, arrays });
       const said = data.classes
         ? "The ground is the answer, stronger where the network is surer; the dots are rows, in the colour of their true class."
         : `The ground is the answer for ${data.name}, stronger where it is higher; the dots are rows, in the colour of their truth.`;
@@ -188,17 +165,17 @@ function map() {
 const share = (v, ends) => (ends && ends[1] > ends[0] ? (v - ends[0]) / (ends[1] - ends[0]) : 0.5);
 
 /** The ground of a map, one pixel a point; its last row is at the top. */
-function picture({ classes }, arrays, colours) {
+function ground({ classes }, arrays, colours) {
   const values = classes ? arrays.classes : arrays.heights;
   const [rows, columns] = values.shape;
   const image = new ImageData(columns, rows);
-  const ground = rgb(colours.card);
+  const card = rgb(colours.card);
   const accent = rgb(colours.accent);
   const ends = classes ? null : reach([values, arrays.truth]);
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) {
       const at = i * columns + j;
-      const colour = classes ? mix(ground, rgb(CLASSES[values[at] % 10]), 0.12 + 0.5 * arrays.chances[at] ** 2) : mix(ground, accent, share(values[at], ends));
+      const colour = classes ? mix(card, rgb(CLASSES[values[at] % 10]), 0.12 + 0.5 * arrays.chances[at] ** 2) : mix(card, accent, share(values[at], ends));
       image.data.set([...colour, 255], 4 * ((rows - 1 - i) * columns + j));
     }
   const small = document.createElement("canvas");

@@ -1,6 +1,6 @@
 /** Lines over one axis as SVG: losses over epochs. A cursor reads exact values, by mouse or arrow keys. */
 
-import { h, onResize, s, say } from "./dom.js";
+import { fit, h, picture, s, say } from "./dom.js";
 import { logTicks, number, tick, ticks } from "./format.js";
 
 const WIDE = 20; // how many times the lowest value the highest has to be for a logarithmic scale
@@ -57,14 +57,11 @@ export function curve({ label, xName, yName, height = 250 }) {
   const legend = h("ul", { class: "legend" });
   const reading = h("p", { class: "reading" }, "Point at the curve, or use the arrow keys on it, to read exact values.");
   let shown = null;
-  let width = 0;
   let at = null;
   let places = null;
   const named = () => shown.lines.filter((line) => line.name);
 
-  function draw() {
-    if (!shown || width < 60) return;
-    const { x: xs, lines: given, mark } = shown;
+  function draw({ x: xs, lines: given, mark }, width) {
     const right = width - ROOM.right;
     const bottom = height - ROOM.bottom;
     let ends = reach(given.map((line) => line.y)) ?? [0, 1];
@@ -78,8 +75,7 @@ export function curve({ label, xName, yName, height = 250 }) {
     const x = scale(first, Math.max(last, first + 1), ROOM.left, right, false);
     const y = scale(ends[0], ends[1], bottom, ROOM.top, log);
     places = { x, y, right };
-    root.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    root.setAttribute("width", width);
+    fit(root, width, height);
     const yTicks = log ? logTicks(...ends) : ticks(...ends, 5);
     const xTicks = ticks(first, Math.max(last, first + 1), Math.max(3, width / 90)).filter(Number.isInteger);
     axes.replaceChildren(
@@ -87,7 +83,7 @@ export function curve({ label, xName, yName, height = 250 }) {
         s("line", { x1: ROOM.left, x2: right, y1: y(v), y2: y(v) }),
         s("text", { x: ROOM.left - 8, y: y(v) + 4, "text-anchor": "end" }, tick(v)),
       ]),
-      ...xTicks.map((v) => s("text", { x: x(v), y: bottom + 18, "text-anchor": "middle" }, tick(v))),
+      ...xTicks.map((v) => s("text", { x: Math.min(x(v), width - 3.6 * tick(v).length), y: bottom + 18, "text-anchor": "middle" }, tick(v))),
       s("line", { class: "base", x1: ROOM.left, x2: right, y1: bottom, y2: bottom }),
       s("text", { class: "title", x: right, y: height - 4, "text-anchor": "end" }, xName),
       ...(log ? [s("text", { class: "title", x: ROOM.left, y: height - 4 }, `${yName}, logarithmic scale`)] : [s("text", { class: "title", x: ROOM.left, y: height - 4 }, yName)]),
@@ -142,10 +138,7 @@ export function curve({ label, xName, yName, height = 250 }) {
     move(to);
   });
 
-  const end = onResize(surface, (w) => {
-    width = Math.floor(w);
-    draw();
-  });
+  const { update, end } = picture(surface, draw);
   return {
     root: h("div", { class: "chart" }, legend, surface, reading),
     update(given) {
@@ -160,7 +153,7 @@ export function curve({ label, xName, yName, height = 250 }) {
         surface.setAttribute("aria-valuenow", Math.max(0, given.x.length - 1));
         surface.setAttribute("aria-valuetext", given.x.length ? "at the last epoch" : "no epoch is over yet");
       }
-      draw();
+      update(given);
     },
     end,
   };

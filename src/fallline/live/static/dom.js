@@ -1,5 +1,7 @@
 /** Making elements. Text is only ever set as text, never as markup. */
 
+import { onTheme } from "./theme.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(node, attributes, children) {
@@ -82,9 +84,38 @@ export function offer(node, options) {
   if (pairs.some(([value]) => value === before)) node.value = before;
 }
 
-/** Call with width and height of an element, now and whenever they change; gives what ends it. */
-export function onResize(node, call) {
-  const observer = new ResizeObserver(([entry]) => call(entry.contentRect.width, entry.contentRect.height));
-  observer.observe(node);
-  return () => observer.disconnect();
+/**
+ * What keeps a picture drawn: `draw(shown, width)` is called with what `update` was given, and again when the width of the
+ * root or the colours change; not below the least width. `{root, update, again, end}`.
+ */
+export function picture(root, draw, least = 60) {
+  let shown = null;
+  let width = 0;
+  const again = () => {
+    if (shown && width >= least) draw(shown, width);
+  };
+  const observer = new ResizeObserver(([entry]) => {
+    width = Math.floor(entry.contentRect.width);
+    again();
+  });
+  observer.observe(root);
+  const endTheme = onTheme(again);
+  return {
+    root,
+    update(given) {
+      shown = given;
+      again();
+    },
+    again,
+    end() {
+      observer.disconnect();
+      endTheme();
+    },
+  };
+}
+
+/** Have one unit of an SVG be one pixel of the page. */
+export function fit(svg, width, height) {
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("width", width);
 }

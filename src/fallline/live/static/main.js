@@ -9,12 +9,13 @@ import * as data from "./pages/data.js";
 import * as descent from "./pages/descent.js";
 import * as images from "./pages/images.js";
 import * as layers from "./pages/layers.js";
+import * as learn from "./pages/learn.js";
 import * as neuron from "./pages/neuron.js";
 import * as results from "./pages/results.js";
 import * as starts from "./pages/starts.js";
 import * as train from "./pages/train.js";
 
-const PAGES = { data, train, neuron, descent, starts, layers, results, images };
+const PAGES = { data, train, neuron, descent, starts, layers, results, images, learn };
 const main = document.getElementById("main");
 
 function start(token) {

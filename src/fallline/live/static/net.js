@@ -1,8 +1,8 @@
 /** The network on a canvas: weights as lines, neurons as circles that can be pointed at, focused and opened. */
 
-import { h, onResize, say } from "./dom.js";
+import { h, picture, say } from "./dom.js";
 import { chance, number, shortened, whole } from "./format.js";
-import { css, onTheme, signed, sized, theme } from "./theme.js";
+import { css, signed, sized, theme } from "./theme.js";
 
 const WIDTHS = [0.5, 1, 1.7, 2.6, 3.8]; // pixels, of the weakest to the strongest weights of a layer
 const DASH = [5, 3.5]; // of negative weights
@@ -32,20 +32,19 @@ export function drawing(open, height) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const layer = h("div", { class: "neurons", role: "group", "aria-label": "Neurons: arrow keys move, Enter opens one" });
   const root = h("div", { class: "net" }, canvas, layer);
+  root.style.setProperty("height", `${height}px`);
   const reading = h("p", { class: "reading" }, "Point at a neuron to see its weights alone; click it, or press Enter, to see its arithmetic.");
   let net = null; // what is drawn
   let spots = null;
   let buttons = []; // by layer after the inputs
   let hot = null; // [layer, i] of the neuron that is pointed at
-  let size = [0, height];
 
-  function draw() {
-    if (!net || size[0] < 100) return;
+  function draw(_, width) {
     const colours = theme();
-    const c = sized(canvas, ...size);
+    const c = sized(canvas, width, height);
     c.font = BOLD;
     const [left, right] = ["inputs", "outputs"].map((end) => Math.min(MOST_ROOM, Math.max(LEAST_ROOM, ...net[end].map((text) => c.measureText(text).width + 24))));
-    spots = places(net.shown.map((list) => list.length), size[0], size[1], left, right);
+    spots = places(net.shown.map((list) => list.length), width, height, left, right);
     for (let l = 0; l < net.W.length; l++) edges(c, l, colours);
     const r = Math.max(3, Math.min(10, spots[0].step * 0.36));
     for (let l = 0; l < spots.length; l++) circles(c, l, r, colours);
@@ -148,7 +147,7 @@ export function drawing(open, height) {
   function heat(to) {
     hot = to;
     if (to) say(reading, `${title(...to)}.`);
-    draw();
+    again();
   }
 
   const target = (event) => {
@@ -175,13 +174,7 @@ export function drawing(open, height) {
     next.focus();
   });
 
-  const ends = [
-    onResize(root, (w) => {
-      size = [Math.floor(w), height];
-      draw();
-    }),
-    onTheme(draw),
-  ];
+  const { update, again, end } = picture(root, draw, 100);
   return {
     root,
     reading,
@@ -203,7 +196,7 @@ export function drawing(open, height) {
         inputs: first.names.map((name) => shortened(name, 16)),
         outputs: last.names.map((name, i) => `${shortened(name, 12)}  ${chance(out[i], last.activation)}`),
       };
-      draw();
+      update(net);
     },
     /** Neurons with their values, and the strongest of what goes into each. */
     rows() {
@@ -219,6 +212,6 @@ export function drawing(open, height) {
         }),
       );
     },
-    end: () => ends.forEach((end) => end()),
+    end,
   };
 }

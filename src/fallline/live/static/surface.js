@@ -1,9 +1,9 @@
 /** A loss surface as bands of equal height, with a path or some spots over it. */
 
-import { h, onResize, s } from "./dom.js";
+import { fit, h, picture, s } from "./dom.js";
 import { number, tick, ticks } from "./format.js";
 import { reach, scale } from "./curve.js";
-import { mix, onTheme, rgb, sized, theme } from "./theme.js";
+import { mix, rgb, sized, theme } from "./theme.js";
 
 const VIRIDIS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"].map(rgb);
 const BANDS = 14;
@@ -34,11 +34,8 @@ export function surface(label, height, along, across) {
   const canvas = h("canvas", {});
   const over = s("svg", { class: "curve", role: "img", "aria-label": label, height });
   const root = h("div", { class: "surface map" }, canvas, over);
-  let shown = null;
-  let width = 0;
 
-  function draw() {
-    if (!shown || width < 200) return;
+  function draw(shown, width) {
     const { a, b, losses, path = [], path_losses: onPath = [], spots } = shown;
     const [w, hgt] = [width - ROOM.left - ROOM.right, height - ROOM.top - ROOM.bottom];
     const [low, top] = reach([losses, onPath]) ?? [0, 1];
@@ -50,8 +47,7 @@ export function surface(label, height, along, across) {
     const x = scale(a[0], a[a.length - 1], ROOM.left, ROOM.left + w, false);
     const y = scale(b[0], b[b.length - 1], ROOM.top + hgt, ROOM.top, false);
     const points = Array.from({ length: path.length / 2 }, (_, i) => `${x(path[2 * i]).toFixed(1)},${y(path[2 * i + 1]).toFixed(1)}`);
-    over.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    over.setAttribute("width", width);
+    fit(over, width, height);
     const bottom = ROOM.top + hgt;
     const levels = Array.from({ length: 5 }, (_, i) => i / 4);
     const value = (t) => (log ? low * (high / low) ** t : low + (high - low) * t);
@@ -79,21 +75,7 @@ export function surface(label, height, along, across) {
       ),
     );
   }
-  const ends = [
-    onResize(root, (w) => {
-      width = Math.floor(w);
-      draw();
-    }),
-    onTheme(draw),
-  ];
-  return {
-    root,
-    update(given) {
-      shown = given;
-      draw();
-    },
-    end: () => ends.forEach((end) => end()),
-  };
+  return picture(root, draw, 200);
 }
 
 /** The bands as a small canvas: a to the right, b upwards; where there is no loss the colour of nothing. */

@@ -14,7 +14,7 @@ from fallline.live.experiment import View
 from fallline.live.result import command
 from fallline.live.ruler import outputs, some
 from fallline.live.topics.images import codes_of
-from fallline.model import score
+from fallline.table.score import score
 from fallline.wording import SCORE_NAMES
 
 Array = npt.NDArray[Any]

@@ -2,28 +2,23 @@
 
 import { curve } from "../curve.js";
 import { h, panel, say, twin } from "../dom.js";
-import { counted, number, whole } from "../format.js";
-import { surface } from "../surface.js";
+import { number } from "../format.js";
+import { pathPanel } from "../panels.js";
 
 export const title = "Descent";
 
 export function mount(root, app) {
   let arrays = null;
-  const map = surface("The loss around the path, and the path", 460, "along the way from start to end", "across it");
-  const mapTwin = twin("Points of the path", () => ({
-    head: ["batch", "along", "across", "true loss", "drawn height", "off the plane"],
-    rows: Array.from(arrays.path_steps, (step, i) => [whole(step), ...[arrays.path[2 * i], arrays.path[2 * i + 1], arrays.path_losses[i], arrays.path_drawn[i], arrays.off_plane[i]].map((v) => number(v))]),
-  }));
+  const map = pathPanel(460);
   const heights = curve({ label: "True loss and drawn height along the path", xName: "batch", yName: "loss", height: 200 });
   const larger = curve({ label: "Loss after a larger or smaller step", xName: "doublings of the step size", yName: "loss", height: 200 });
   const largerTwin = twin("Loss after one step, by its size", () => ({
     head: ["times the step size", "loss"],
     rows: Array.from(arrays.factors, (factor, i) => [number(factor), number(arrays.line[i])]),
   }));
-  const mapPanel = panel("The path over the loss surface", "surface", null, map.root, mapTwin.root);
   const heightPanel = panel("True loss and drawn height", "heights", null, heights.root);
   const largerPanel = panel("What a larger step would do", "larger", null, larger.root, largerTwin.root);
-  const columns = h("div", { class: "columns descent" }, mapPanel.root, heightPanel.root, largerPanel.root);
+  const columns = h("div", { class: "columns descent" }, map.root, heightPanel.root, largerPanel.root);
   const nothing = h("p", { class: "panel" }, "The way down is drawn as soon as there is one: press Run, or step one batch.");
   root.append(h("h1", { class: "unseen" }, "Descent"), nothing, columns);
   columns.hidden = true;
@@ -35,14 +30,7 @@ export function mount(root, app) {
     nothing.hidden = drawn;
     if (!drawn) return;
     arrays = frame.arrays;
-    const spot = (i, kind, text) => ({ a: arrays.path[2 * i], b: arrays.path[2 * i + 1], kind, text });
-    map.update({ ...arrays, spots: [spot(0, "from", "start"), spot(arrays.path_steps.length - 1, "to", "now")] });
-    const of = data.rows < data.all_rows ? `${whole(data.rows)} of ${whole(data.all_rows)} rows` : counted(data.rows, "row");
-    say(
-      mapPanel.summary,
-      `A plane through start, end and what the path does most beside it holds ${number(100 * data.explained, 3)} % of the way. ` +
-        `It is ${number(data.length, 3)} from start to here in a straight line, ${number(data.walked, 3)} were walked. Losses of ${of}.`,
-    );
+    map.update(frame);
     heights.update({
       x: Float64Array.from(arrays.path_steps),
       lines: [
@@ -65,7 +53,6 @@ export function mount(root, app) {
           (told.optimizer === "sgd" ? "" : ` ${told.optimizer} takes steps of another direction than the gradient's.`),
       );
     }
-    mapTwin.update();
     largerTwin.update();
   });
   return () => {

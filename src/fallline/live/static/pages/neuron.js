@@ -2,8 +2,8 @@
 
 import { choice, field, h, offer, panel, say } from "../dom.js";
 import { number, told, whole } from "../format.js";
+import { forwardPanel, Numbers } from "../panels.js";
 import { address } from "../router.js";
-import { activationCurve } from "../activation.js";
 
 export const title = "Neuron";
 
@@ -58,63 +58,13 @@ export function mount(root, app, query) {
     next.row.disabled = data.row >= nRows - 1;
     say(about, `For row ${whole(data.row)} of ${whole(nRows)} the network answers ${told(data.answer)}; the truth is ${told(data.truth)}, the row's loss ${number(data.loss)}.`);
     numbers.begin(step, app.state.value?.running ?? false);
-    forward.update(data);
+    forward.update(data, arrays);
     backward.update(data);
     products.update(data, arrays);
-    forward.curve.update(data, arrays);
   });
   return () => {
     end();
-    forward.curve.end();
-  };
-}
-
-/** Puts numbers into elements, and marks those that changed with the last step while the descent rests. */
-export class Numbers {
-  forget() {
-    this.step = null;
-  }
-
-  begin(step, running) {
-    this.isNew = this.step !== null && this.step !== undefined && step !== this.step;
-    this.marks = this.isNew && !running;
-    this.step = step;
-  }
-
-  put(node, value) {
-    const text = number(value);
-    const before = node.textContent;
-    const changed = say(node, text);
-    if (this.isNew || !this.marks) node.classList.toggle("changed", Boolean(this.marks && changed && before));
-    if (changed) node.title = this.marks && before ? `${before} before` : "";
-    return node;
-  }
-}
-
-/** Sum, bias, activation: one line of arithmetic and the curve with its dot. */
-function forwardPanel(numbers) {
-  const n = Object.fromEntries(["sum", "bias", "z", "a"].map((name) => [name, h("b", { class: `n-${name}` })]));
-  const name = h("span", {}, "");
-  const curve = activationCurve();
-  const term = (node, label) => h("span", { class: "term" }, node, h("small", {}, label));
-  const line = h("p", { class: "sum" }, term(n.sum, "sum of products"), " + ", term(n.bias, "bias"), " = ", term(n.z, "z"), " → ", term(n.a, name));
-  const { root, summary } = panel("Forward", "forward", null, line, curve.root);
-  return {
-    root,
-    curve,
-    update(data) {
-      for (const key of ["sum", "bias", "z", "a"]) numbers.put(n[key], data[key]);
-      say(name, data.activation === "identity" ? "a = z" : `a = ${data.activation}(z)`);
-      const small = Math.abs(data.a) < 1e-6;
-      say(
-        summary,
-        data.name !== null
-          ? `Output ${data.name} adds up what the last layer says, and its bias; ${data.activation} makes ${number(data.a)} of it.`
-          : small && data.activation === "relu"
-            ? `z is below zero, so ${data.activation} makes nothing of it: for this row the neuron is silent.`
-            : `The products and the bias make z = ${number(data.z)}; ${data.activation} makes ${number(data.a)} of it, which goes on.`,
-      );
-    },
+    forward.end();
   };
 }
 

@@ -3,6 +3,7 @@
 import { curve } from "../curve.js";
 import { choice, field, h, offer, panel, say, twin } from "../dom.js";
 import { counted, number, score, whole } from "../format.js";
+import { raceChart, raceTold } from "../panels.js";
 import { part } from "../pictures.js";
 import { surface } from "../surface.js";
 
@@ -48,14 +49,8 @@ function racePanel(app) {
     stop,
   );
   const bar = h("progress", { max: 1, "aria-label": "Share of the race that is done" });
-  const chart = curve({ label: "Loss of each start by epoch", xName: "epoch", yName: "loss, mean over the epoch", height: 300 });
-  let shown = null;
-  const table = twin("Loss of each start after each epoch", () => {
-    const { data, arrays } = shown;
-    const each = data.seeds.map((_, k) => part(arrays.losses, k));
-    return { head: ["epoch", ...data.seeds.map((seed) => `seed ${seed}`)], rows: Array.from(arrays.epoch, (epoch, i) => [whole(epoch), ...each.map((losses) => number(losses[i]))]).reverse() };
-  });
-  const { root, summary } = panel("Many starts", "race", form, bar, chart.root, table.root);
+  const chart = raceChart();
+  const { root, summary } = panel("Many starts", "race", form, bar, chart.root);
   root.classList.add("wide");
   let racing = false;
   const allow = () => {
@@ -73,35 +68,15 @@ function racePanel(app) {
       racing = data.phase === "racing" || data.phase === "measuring";
       allow();
       bar.hidden = !racing;
-      chart.root.hidden = table.root.hidden = !arrays.epoch?.length;
-      say(summary, told(data, app.state.value?.own));
+      say(summary, raceTold(data, app.state.value?.own));
       if (racing) bar.value = data.done;
-      if (chart.root.hidden) return;
-      shown = { data, arrays };
-      const lines = data.seeds.map((seed, k) => ({ y: part(arrays.losses, k), kind: "thin", seed }));
-      const last = (line) => line.y.at(-1);
-      const sorted = lines.filter((line) => Number.isFinite(last(line))).sort((one, other) => last(one) - last(other));
-      const named = [[sorted.at(-1), "highest", "held"], [sorted[0], "lowest", "learned"]].filter(([line]) => line);
-      chart.update({ x: arrays.epoch, lines: [...lines, ...named.map(([line, which, kind]) => ({ ...line, kind, name: `${which} (seed ${line.seed})` }))] });
-      table.update();
+      chart.update(data, arrays);
     },
     end() {
       end();
       chart.end();
     },
   };
-}
-
-function told({ phase, epoch, epochs, seeds, message, each }, own) {
-  if (phase === "none" && !own) return "The descent belongs to a program; a race needs one of the page's own: fallline studio.";
-  if (phase === "none") return "Only the seed of their random start differs, yet they end in different valleys. The descent pauses while they race.";
-  if (phase === "failed") return `The race failed: ${message}.`;
-  const who = counted(seeds.length, "start");
-  if (phase === "racing") return `${who} on their way down: epoch ${whole(epoch)} of ${whole(epochs)}.`;
-  if (phase === "measuring") return `${who} are down; what lies between them is being measured.`;
-  const lost = each?.filter(({ diverged }) => diverged).length ?? 0;
-  const how = phase === "stopped" ? `stopped after epoch ${whole(epoch)} of ${whole(epochs)}` : `down after ${counted(epochs, "epoch")}`;
-  return `${who}, ${how}${lost ? `; ${whole(lost)} diverged and ${lost === 1 ? "is" : "are"} shown at the last good point` : ""}. Each thin line is one of them.`;
 }
 
 /** Losses at the end, the best first. */

@@ -1,0 +1,37 @@
+"""`fallline export`: a model for programs that have no fallline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fallline.cli.output import check_different, check_writable
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Where it is written: a name that ends in .onnx, .c (with a header .h beside it) or .py.",
+        ),
+    ],
+) -> None:
+    """Write a model for programs that have no fallline, what becomes of its columns included.
+
+    ONNX for the many runtimes that read it; C99 that needs no library and no malloc; or a Python module that needs
+    NumPy alone. All take the columns as they are in the table, by name, and give what predict gives.
+    """
+    check_writable("--out", out, (".onnx", ".c", ".py"))
+    header = out.with_suffix(".h") if out.suffix == ".c" else None
+    if header is not None:
+        check_writable("--out", header)
+    check_different({"MODEL": model, "--out": out, "the header": header})
+
+    from fallline.model import load
+
+    load(model).export(out)
+    print(f"model   {out}{f' and {header}' if header else ''}")
