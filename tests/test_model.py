@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -269,8 +271,8 @@ def test_the_file_is_safetensors_with_a_header_that_says_all(path):
         **{f"1.{name}": ("float32", (3, *shape)) for name, shape in LINEAR.items()},
     }
     header = header_of(path)
-    assert list(header) == ["format", "encoder", "networks", "sharpness", "errors", "training"]
-    assert header["format"] == 3
+    assert list(header) == ["format", "sha256", "encoder", "networks", "sharpness", "errors", "training"]
+    assert header["format"] == 4
     assert header["training"]["rows"] == {"trained": 150, "held_back": 57, "folds": 8}
     assert set(header["training"]["versions"]) == {"fallline", "numpy", "python"}
 
@@ -300,6 +302,22 @@ def test_writing_is_all_or_nothing(model, path, monkeypatch):
         model.save(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows opens no folders")
+def test_file_and_folder_are_on_the_disk_when_it_is_written(model, path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def note(number):
+        synced.append(Path(f"/proc/self/fd/{number}").readlink().name if sys.platform == "linux" else number)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    model.save(path)
+    assert len(synced) == 2
+    if sys.platform == "linux":
+        assert synced[0].endswith(".part")
+        assert synced[1] == path.parent.name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not replace a file that is open")
@@ -368,18 +386,12 @@ def test_a_file_cut_short(path, share):
 
 @settings(EXAMPLES, max_examples=300)
 @given(data=st.data())
-def test_a_changed_byte_is_refused_or_harmless(path, iris, data):
-    """A changed weight cannot be told from a trained one; but what is not refused works."""
+def test_a_changed_byte_is_refused(path, data):
     raw = bytearray(path.read_bytes())
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     changed = path.with_name("changed.fallline")
     changed.write_bytes(raw)
-    try:
-        model = load(changed)
-    except ModelFileError:
-        refusal(changed)
-    else:
-        assert model.predict(iris.X).shape == (150,)
+    refusal(changed)
 
 
 def edited(path, change):
@@ -387,15 +399,15 @@ def edited(path, change):
     header = header_of(path)
     change(header)
     lying = path.with_name("lying.fallline")
-    save_file(load_file(path), lying, {"fallline": json.dumps(header)})
+    lying.write_bytes(b"".join(model_file.sealed(header | {"sha256": model_file.NO_SUM}, load_file(path))))
     return lying
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda h: h.update(format=4), "of format 4, but this fallline reads up to format 3; update fallline"),
-        (lambda h: h.update(format=2), "of format 2, from before the first release; train the model again"),
+        (lambda h: h.update(format=5), "of format 5, but this fallline reads up to format 4; update fallline"),
+        (lambda h: h.update(format=3), "of format 3, from before the first release; train the model again"),
         (lambda h: h.update(sharpness=0), "sharpness is not positive"),
         (lambda h: h.pop("sharpness"), "'sharpness' is missing"),
         (lambda h: h.update(format="1"), "no format number"),
@@ -438,7 +450,7 @@ def edited(path, change):
         (lambda h: h["encoder"]["target"].update(scales=[0]), "scales has what is not positive"),
         (lambda h: h["encoder"]["target"].update(scales=[]), "not as many as their scales"),
         (lambda h: h["encoder"]["target"].update(centers=["0"]), "centers has what is not a number"),
-        (lambda h: h["encoder"]["target"].update(centers=[float("nan")]), "NaN is no number"),
+        (lambda h: h["encoder"]["target"].update(centers=[float("nan")]), "centers has what is not a number"),
         (lambda h: h["encoder"]["target"].update(log=1), "log is neither true nor false"),
         (lambda h: h["networks"][0].update(shares=[]), "a group has no networks"),
         (lambda h: h["networks"][0].update(shares=["1"]), "shares has what is not a number"),
@@ -463,7 +475,7 @@ def test_a_header_that_is_no_header(path, text):
     [
         (lambda t: t.update({"0.W.0": np.full((3, 16, 8), np.nan, np.float32)}), "W.0 has values that are not finite"),
         (lambda t: t.update({"0.b.1": np.full((3, 3), np.inf, np.float32)}), "b.1 has values that are not finite"),
-        (lambda t: t.update({"0.inputs.scale": np.zeros((3, 16), np.int64)}), "inputs.scale is int64"),
+        (lambda t: t.update({"0.inputs.scale": np.zeros((3, 16), np.int64)}), "inputs.scale is I64"),
         (lambda t: t.update({"0.b.1": np.zeros((2, 3), np.float32)}), "tensor 0.b.1 is float32 of shape (2, 3)"),
         (lambda t: [t.update({name: tensor[:0]}) for name, tensor in t.items()], "float32 of shape (0"),
         (lambda t: t.pop("0.b.0"), "tensor 0.b.0 is missing"),
@@ -473,5 +485,5 @@ def test_a_header_that_is_no_header(path, text):
 def test_tensors_that_do_not_fit(path, change, says):
     header, tensors = header_of(path), load_file(path)
     change(tensors)
-    save_file(tensors, path, {"fallline": json.dumps(header)})
+    path.write_bytes(b"".join(model_file.sealed(header | {"sha256": model_file.NO_SUM}, tensors)))
     assert says in refusal(path)

@@ -16,7 +16,7 @@ PACKAGE = Path(fl.__file__).parent
 # From the top down; a room may import from its own line and from lines below it.
 ORDER = [
     ["cli"],
-    ["live"],
+    ["live", "serving"],
     ["report"],
     ["pictures"],
     ["estimators"],

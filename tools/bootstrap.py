@@ -182,7 +182,7 @@ def install_project() -> None:
         pip("install", "--group", "build")
         say("installing what fallline needs, and building it (a minute or two)")
     told = ["--config-settings", f"cmake.define.Python_INCLUDE_DIR={headers}"] if headers else []
-    pip("install", "--no-build-isolation", *told, "--editable", ".[studio]")
+    pip("install", "--no-build-isolation", *told, "--editable", ".[serve,studio]")
 
 
 def install_groups(groups: list[str]) -> None:

@@ -17,7 +17,7 @@ class ParameterError(FalllineError, ValueError):
 
 
 class ModelFileError(FalllineError, ValueError):
-    """A model file is truncated, foreign or of a newer format."""
+    """A model file is truncated, changed, foreign or of another format."""
 
 
 class CheckpointError(FalllineError, ValueError):

@@ -202,6 +202,7 @@ def test_info(run):
     run("train", "diabetes", "--epochs", 2, "--starts", 2)
     assert "progression" in run("info", "model.fallline").out
     contents = json.loads(run("info", "model.fallline", "--json").out)
+    assert (contents["format"], len(contents["sha256"])) == (4, 64)
     assert contents["layers"] == [10, 128, 128, 1]
     assert contents["networks"] == 2 + 2 * (contents["linear_share"] > 0)
     assert contents["rows"] == {"trained": 442, "held_back": 112, "folds": 8}

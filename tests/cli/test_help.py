@@ -32,7 +32,7 @@ def test_the_defaults_as_typed_mean_the_defaults():
         assert param.parse(param.text(param.default)) == param.default
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "export", "info", "datasets"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "export", "serve", "info", "datasets"])
 def test_every_command_explains_itself(run, command):
     status, out, err = run(command, "--help")
     assert (status, err) == (0, "")

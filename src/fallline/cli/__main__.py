@@ -20,12 +20,13 @@ from fallline.cli.info import info
 from fallline.cli.output import complain
 from fallline.cli.predict import predict
 from fallline.cli.report import report
+from fallline.cli.serve import serve
 from fallline.cli.studio import studio
 from fallline.cli.train import train
 from fallline.errors import DivergenceError, FalllineError
 
 STATUS = "Exit status: 0 done; 1 every start diverged, or out of memory; 2 wrong use or bad input; 130 interrupted."
-COMMANDS = (train, predict, evaluate, explain, report, export, studio, info, datasets)
+COMMANDS = (train, predict, evaluate, explain, report, export, studio, serve, info, datasets)
 
 
 def _telling(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,12 +51,15 @@ def _installation() -> dict[str, Any]:
 
 
 def _contents(path: Path) -> dict[str, Any]:
+    from fallline.files.model_file import read_header
     from fallline.model import load
 
-    model = load(path)
+    model, header = load(path), read_header(path)
     training = model.training
     return {
         "model": str(path),
+        "format": header["format"],
+        "sha256": header["sha256"],
         "task": model.task,
         "target": model.encoder.target.name,
         "classes": None if model.classes is None else model.classes.tolist(),

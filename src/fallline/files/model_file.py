@@ -1,21 +1,26 @@
-"""The model file: safetensors, with one metadata entry `fallline` that holds a JSON header.
+"""The model file: safetensors, with one metadata entry `fallline` that holds a JSON header; see docs/model-file.md.
 
 Networks that are alike but for their parameters stand together. Tensors of group g of K networks, float32 or float64:
 `g.W.0` (K, n_in, n_out), `g.b.0` (K, n_out), `g.W.1`, ..., and of their inputs, where they have some, `g.inputs.scale`,
 `g.inputs.w`, `g.inputs.p`, `g.inputs.M`, `g.inputs.c`, `g.inputs.table.0`, ..., each with the same leading axis.
 
-Header, format 3: `format` (3), `encoder` (what `Encoder.to_header` gives), `networks` (of each group `layer_sizes`,
-`activation` of each hidden layer, `output`, `start`, `seed`, `dtype`, `inputs` or null, and each network's share of the
-answer, `shares`), `sharpness` (of the probabilities; 1 leaves them as they are), `errors` (of answers on rows that the
-networks had not seen, quantiles of each target; or null), `training` (how the model came about; nothing depends on it).
-Numbers that JSON has no word for (NaN, infinity) stand as null.
+Header, format 4: `format` (4), `sha256` (of the whole file with these 64 digits as zeros), `encoder` (what
+`Encoder.to_header` gives), `networks` (of each group `layer_sizes`, `activation` of each hidden layer, `output`,
+`start`, `seed`, `dtype`, `inputs` or null, and each network's share of the answer, `shares`), `sharpness` (of the
+probabilities; 1 leaves them as they are), `errors` (of answers on rows that the networks had not seen, quantiles of
+each target; or null), `training` (how the model came about; nothing depends on it). Numbers that JSON has no word for
+(NaN, infinity) stand as null.
+
+A file may lie in every byte. So what is read never takes many times the file's size in memory: what would is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -33,8 +38,14 @@ from fallline.table.columns import ColumnEncoding, Role
 
 Array = npt.NDArray[Any]
 
-FORMAT = 3
+FORMAT = 4
 KEY = "fallline"
+NO_SUM = "0" * 64
+SUM_FOLLOWS = rb"\"sha256\": \""  # as it stands in the file: a JSON text within JSON
+PIECE = 1 << 20  # bytes that are read at once
+DTYPES = {"F32": "float32", "F64": "float64"}
+MOST_TIMES, SLACK = 6, 8 << 20  # bytes of memory that a file's header may take: so many times the file's size and these
+VALUE, OBJECT, NETWORK = 64, 240, 4096  # bytes of a JSON value, an object and a network without its parameters
 MOST_HISTORY_ROWS = 20_000  # safetensors caps its header at 100 MB; a row takes about 250 bytes
 CLASS_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "bool": (bool,), "int64": (int,), "float64": (int, float)}
 
@@ -68,8 +79,6 @@ def write(
     OSError
         The file cannot be written.
     """
-    from safetensors.numpy import save
-
     groups: list[list[int]] = []
     for k, network in enumerate(networks):
         if groups and _alike(network, networks[groups[-1][0]]):
@@ -78,6 +87,7 @@ def write(
             groups.append([k])
     header = {
         "format": FORMAT,
+        "sha256": NO_SUM,
         "encoder": encoder.to_header(),
         "networks": [networks[group[0]].settings() | {"shares": [shares[k] for k in group]} for group in groups],
         "sharpness": sharpness,
@@ -89,9 +99,8 @@ def write(
         for g, group in enumerate(groups)
         for name in _parts(networks[group[0]])
     }
-    data = save(tensors, {KEY: to_json(header)})
     with whole_file(path, binary=True) as file:
-        file.write(data)
+        file.writelines(sealed(header, tensors))
 
 
 def read(path: str | PathLike[str]) -> dict[str, Any]:
@@ -111,10 +120,10 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     ModelFileError
         The file is missing, truncated, damaged, of a newer format, or no model file at all.
     """
-    header, tensors = _contents(path)
-    try:
-        encoder = _encoder(header["encoder"])
-        networks, shares = _networks(header["networks"], tensors, encoder)
+    size = _size(path)
+    with _opened(path) as (header, file), _damaged(path):
+        encoder = _encoder(header["encoder"], size)
+        networks, shares = _networks(header["networks"], file, encoder, size)
         training, sharpness, errors = header["training"], header["sharpness"], header["errors"]
         _require(isinstance(training, dict), "training is not an object")
         _require(_is_number(sharpness) and sharpness > 0, "sharpness is not positive")
@@ -122,10 +131,6 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
             errors = np.array(errors, dtype=np.float64)
             fits = errors.ndim == 2 and len(errors) == encoder.target.n_targets and errors.shape[1] > 1
             _require(fits and np.isfinite(errors).all(), "errors are not numbers of each target")
-    except KeyError as error:
-        raise ModelFileError(f"{path}: damaged model file ({error} is missing)") from None
-    except (FalllineError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise ModelFileError(f"{path}: damaged model file ({error})") from None
     return {
         "encoder": encoder,
         "networks": networks,
@@ -136,15 +141,58 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     }
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
+def read_header(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read the header alone, of a file whose checksum is right.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    dict
+        Its `format`, `sha256` and the rest, unchecked.
+
+    Raises
+    ------
+    ModelFileError
+        As in `read`.
+    """
+    with _opened(path) as (header, _):
+        return header
+
+
+def sealed(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> list[bytes | memoryview]:
+    """A file's bytes, in pieces, with the checksum in its place in the header.
+
+    Parameters
+    ----------
+    header : mapping
+        Its first two keys are `format` and `sha256`, whose value is `NO_SUM`.
+    tensors : mapping from str to array
+
+    Returns
+    -------
+    list of bytes
+    """
+    from safetensors.numpy import save
+
+    data = memoryview(save(dict(tensors), {KEY: to_json(header, ascii=True)}))
+    at = bytes(data[: 8 + int.from_bytes(data[:8], "little")]).index(SUM_FOLLOWS) + len(SUM_FOLLOWS)
+    return [data[:at], hashlib.sha256(data).hexdigest().encode(), data[at + len(NO_SUM) :]]
+
+
+def to_json(value: Any, indent: int | None = None, ascii: bool = False) -> str:
     """JSON text of plain values and NumPy numbers; NaN and infinity become null, what is no Unicode an escape.
+
+    With `ascii` all other letters are escapes too.
 
     Examples
     --------
     >>> to_json({"loss": float("nan"), "epoch": 1})
     '{"loss": null, "epoch": 1}'
     """
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
@@ -167,27 +215,46 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["epoch"] in kept]
 
 
-def _contents(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Header and tensors, of a format that is known."""
-    from safetensors import SafetensorError, safe_open
-
+def _size(path: str | PathLike[str]) -> int:
+    """Bytes of a file that is there."""
     if not Path(path).is_file():
         what = "a directory, not a model file" if Path(path).is_dir() else "there is no such file"
         raise ModelFileError(f"{path}: {what}")
+    return Path(path).stat().st_size
+
+
+@contextmanager
+def _opened(path: str | PathLike[str]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Header of a known format and a right checksum, and the tensors, which are mapped and read when asked for."""
+    from safetensors import SafetensorError, safe_open
+
+    size = _size(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        file = safe_open(path, framework="numpy")
+        told = file.metadata() or {}  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelFileError(f"{path}: not a fallline model, or cut short ({error})") from None
-    if text is None:
-        raise ModelFileError(f"{path}: a safetensors file, but not of a fallline model")
+        raise ModelFileError(f"{path}: not a fallline model, or cut short ({_brief(error)})") from None
+    with file:
+        if KEY not in told:
+            raise ModelFileError(f"{path}: a safetensors file, but not of a fallline model")
+        header = _header(path, told.pop(KEY), size)
+        if not _sum_is_right(path, header.get("sha256")):
+            raise ModelFileError(f"{path}: damaged model file (its checksum is wrong: it was changed or cut)")
+        yield header, file
+
+
+def _header(path: str | PathLike[str], text: str, size: int) -> dict[str, Any]:
+    """The header, of a format that is known."""
+    with _damaged(path):
+        _require(text.isascii(), "its header has letters that are not ASCII")  # of which each may take four bytes
+        values = text.count(",") + text.count("[")
+        _check_memory(len(text) + VALUE * values + OBJECT * text.count("{"), size, "its header")
     try:
         header = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path}: damaged model file (its header is not JSON: {error})") from None
+        raise ModelFileError(f"{path}: damaged model file (its header is not JSON: {_brief(error)})") from None
     number = header.get("format") if isinstance(header, dict) else None
     if type(number) is not int or number < 1:
         raise ModelFileError(f"{path}: damaged model file (its header has no format number)")
@@ -197,7 +264,44 @@ def _contents(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Arra
         )
     if number < FORMAT:
         raise ModelFileError(f"{path}: of format {number}, from before the first release; train the model again")
-    return header, tensors
+    return dict(header)
+
+
+def _sum_is_right(path: str | PathLike[str], told: Any) -> bool:
+    """Compare a header's checksum with the file's."""
+    with Path(path).open("rb") as file:
+        head = file.read(PIECE)
+        at = head.find(SUM_FOLLOWS) + len(SUM_FOLLOWS)
+        digits = head[at : at + len(NO_SUM)]
+        found = hashlib.sha256(memoryview(head)[:at])
+        found.update(NO_SUM.encode())
+        found.update(memoryview(head)[at + len(NO_SUM) :])
+        while piece := file.read(PIECE):
+            found.update(piece)
+    return bool(told == found.hexdigest() and digits == told.encode())
+
+
+def _check_memory(needed: int, size: int, what: str) -> None:
+    _require(needed <= MOST_TIMES * size + SLACK, f"{what} would take many times the file's size in memory")
+
+
+@contextmanager
+def _damaged(path: str | PathLike[str]) -> Iterator[None]:
+    """Whatever a header that lies runs into is one complaint about the file."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except KeyError as error:
+        raise ModelFileError(f"{path}: damaged model file ({_brief(error)} is missing)") from None
+    except (FalllineError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise ModelFileError(f"{path}: damaged model file ({_brief(error)})") from None
+
+
+def _brief(error: BaseException) -> str:
+    """One line, however much of the file an error quotes."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= 300 else f"{words[:300]}..."
 
 
 def _refuse(constant: str) -> None:
@@ -219,9 +323,9 @@ def _parts(network: Network) -> dict[str, Array]:
     return parts
 
 
-def _encoder(header: dict[str, Any]) -> Encoder:
+def _encoder(header: dict[str, Any], size: int) -> Encoder:
     shape = header["image_shape"]
-    _check_target(header["target"])
+    _check_target(header["target"], size)
     _require(_is_list(header["columns"], dict), "columns are not a list")
     if shape is not None:
         fits = _is_list(shape, int) and len(shape) == 2 and math.prod(shape) == len(header["columns"])
@@ -233,7 +337,7 @@ def _encoder(header: dict[str, Any]) -> Encoder:
     return encoder
 
 
-def _check_target(header: dict[str, Any]) -> None:
+def _check_target(header: dict[str, Any], size: int) -> None:
     """Refuse what `Target.fit` would not give."""
     classes, n_targets = header["classes"], len(header["centers"])
     _require(isinstance(header["name"], str), "target is not a name")
@@ -243,6 +347,8 @@ def _check_target(header: dict[str, Any]) -> None:
         _require(classes["type"] in CLASS_TYPES, f"classes of type {classes['type']!r}")
         _require(_is_list(classes["values"], *CLASS_TYPES[classes["type"]]), "classes are not of their type")
         _require(len(set(classes["values"])) == len(classes["values"]) >= 2, "classes are not different")
+        if classes["type"] == "str":  # as an array, where each takes as much as the longest
+            _check_memory(4 * len(classes["values"]) * max(map(len, classes["values"])), size, "its classes")
     else:
         _require(header["task"] == "regression" or n_targets > 1, "classes are missing")
     for name in ("centers", "scales", "quantiles"):
@@ -265,16 +371,18 @@ def _check_column(column: ColumnEncoding) -> None:
 
 
 def _networks(
-    groups: list[dict[str, Any]], tensors: Mapping[str, Array], encoder: Encoder
+    groups: list[dict[str, Any]], file: Any, encoder: Encoder, size: int
 ) -> tuple[list[Network], list[float]]:
     """Networks and their shares, group after group."""
     _require(_is_list(groups, dict) and groups, "there are no networks")
     networks: list[Network] = []
     shares: list[float] = []
     known: list[str] = []
+    there = set(file.keys())
     for g, header in enumerate(groups):
         sizes, dtype, before = header["layer_sizes"], header["dtype"], header["inputs"]
         _require(_is_list(sizes, int) and len(sizes) >= 2, "layer_sizes is not a list of whole numbers")
+        _require(len(sizes) <= len(there), "it has more layers than tensors")
         inputs = None if before is None else Inputs(**before)
         _require(inputs in (encoder.inputs, encoder.plain_inputs), "the inputs do not fit the columns")
         _require(sizes[0] == encoder.n_in and sizes[-1] == encoder.n_out, "the network does not fit the columns")
@@ -283,31 +391,37 @@ def _networks(
         _require(all(map(_is_number, header["shares"])), "shares has what is not a number")
         K = len(header["shares"])
         _require(K > 0, "a group has no networks")
+        _check_memory(NETWORK * (len(networks) + K), size, "its networks")
         taken = sizes if inputs is None else [inputs.n_out, *sizes[1:]]
         shapes = {} if inputs is None else {f"inputs.{name}": shape for name, shape in inputs.shapes.items()}
         for layer, (n_in, n_out) in enumerate(pairwise(taken)):
             shapes |= {f"W.{layer}": (n_in, n_out), f"b.{layer}": (n_out,)}
-        names = {name: f"{g}.{name}" for name in shapes}
-        for name, shape in shapes.items():
-            _check_tensor(tensors, names[name], (K, *shape), (dtype,))
-        known += names.values()
+        names = [f"{g}.{name}" for name in shapes]
+        mapped = [
+            _mapped(file, there, name, (K, *shape), dtype) for name, shape in zip(names, shapes.values(), strict=True)
+        ]
+        known += names
         settings = (sizes, header["activation"], header["output"], header["start"], header["seed"], dtype)
-        blocks = (np.concatenate([tensors[names[name]][k].ravel() for name in shapes]) for k in range(K))
-        networks += [Network(*settings, block, inputs) for block in blocks]
+        for k in range(K):  # a network's numbers are copied out of the file when its turn comes
+            parts = [tensor[k : k + 1].ravel() for tensor in mapped]
+            for name, part in zip(names, parts, strict=True):
+                _require(np.isfinite(part).all(), f"tensor {name} has values that are not finite")
+            networks.append(Network(*settings, np.concatenate(parts), inputs))
         shares += map(float, header["shares"])
     _require(min(shares) >= 0 and math.isclose(sum(shares), 1, rel_tol=1e-6), "the shares are not parts of a whole")
-    _require(sorted(known) == sorted(tensors), "there are tensors that do not belong to it")
+    _require(sorted(known) == sorted(there), "there are tensors that do not belong to it")
     return networks, shares
 
 
-def _check_tensor(tensors: Mapping[str, Array], name: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:
-    _require(name in tensors, f"tensor {name} is missing")
-    tensor = tensors[name]
+def _mapped(file: Any, there: set[str], name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """A tensor of the file, of which parts can be read."""
+    _require(name in there, f"tensor {name} is missing")
+    tensor = file.get_slice(name)
+    found, kind = tuple(tensor.get_shape()), DTYPES.get(tensor.get_dtype(), tensor.get_dtype())
     _require(
-        tensor.shape == shape and tensor.dtype.name in dtypes,
-        f"tensor {name} is {tensor.dtype.name} of shape {tensor.shape}, not {dtypes[0]} of shape {shape}",
+        found == shape and kind == dtype, f"tensor {name} is {kind} of shape {found}, not {dtype} of shape {shape}"
     )
-    _require(np.isfinite(tensor).all(), f"tensor {name} has values that are not finite")
+    return tensor
 
 
 def _is_list(value: Any, *kinds: type) -> bool:

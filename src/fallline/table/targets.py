@@ -253,7 +253,7 @@ class Target:
         ndarray of shape (n, n_targets, n_quantiles)
             With a single number in place of quantiles where there are none.
         """
-        z = A.astype(np.float64).reshape(len(A), self.n_targets, -1)
+        z = A.astype(np.float64).reshape(len(A), self.n_targets, max(1, len(self.quantiles)))
         if self.quantiles:
             z[:, :, np.argsort(self.quantiles)] = np.sort(z, axis=2)
         return self._in_units(z)

@@ -1,0 +1,1 @@
+"""A model as a small HTTP service: `fallline serve`."""
