@@ -388,3 +388,20 @@ def test_a_time_to_train_in(seconds, fewer):
 def test_a_time_that_is_over_at_once():
     with pytest.raises(ParameterError, match=r"time_budget is 1e-05 s, which reading and encoding 40 rows"):
         fit(line(), {"time_budget": 1e-5})
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_quantiles_are_blended_by_their_own_loss(n_targets):
+    """A linear model that knows the quantiles gains the whole share; one that knows the mean alone does not."""
+    from fallline.fit.calibration import share_to_add
+    from fallline.table import Target
+
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(4000, n_targets))
+    y = truth[:, 0] if n_targets == 1 else truth
+    target = Target.fit(y, "y", "regression", quantiles=(0.1, 0.9))
+    Y = target.encode(y).reshape(len(truth), -1)
+    known = np.tile(np.quantile(Y, (0.1, 0.9), axis=0).T.ravel(), (len(Y), 1))
+    mean = np.zeros_like(known)
+    assert share_to_add(target, mean, known, Y) == 1.0
+    assert share_to_add(target, known, mean, Y) == 0.0

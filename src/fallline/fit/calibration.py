@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fallline.activations import OUTPUTS
 from fallline.engines import Engine
 from fallline.fit.rows import Array, Rows
+from fallline.losses import Quantile
 from fallline.network import Network
 from fallline.sharpness import sharpened
 from fallline.table import Target
@@ -70,20 +72,22 @@ class Unseen:
             return np.asarray(total / n_answers[:, None])
 
 
-def squared_distance(target: Target, A: Array, Y: Array) -> Array:
-    """Of outputs and targets, shape (m,): for probabilities the Brier score of each row."""
+def distance(target: Target, A: Array, Y: Array) -> Array:
+    """Of outputs and targets, shape (m,): squared; for probabilities the Brier score, for quantiles their own loss."""
+    if target.quantiles:
+        return Quantile(target.quantiles).value_and_gradient(A, A, Y, OUTPUTS["identity"])[0]
     truth = np.eye(A.shape[1])[Y] if target.classes is not None else Y
     return np.asarray(np.square(A - truth).sum(axis=1))
 
 
 def share_to_add(target: Target, A: Array, other: Array, Y: Array) -> float:
-    """The share of another model's outputs that makes the mean squared distance smallest; 0 unless it clearly does.
+    """The share of another model's outputs that makes the mean distance smallest; 0 unless it clearly does.
 
     Clearly: what is gained is more than its standard error.
     """
     shares = np.linspace(0, 1, 21)
-    distances = [squared_distance(target, (1 - share) * A + share * other, Y) for share in shares]
-    best = int(np.argmin([distance.mean() for distance in distances]))
+    distances = [distance(target, (1 - share) * A + share * other, Y) for share in shares]
+    best = int(np.argmin([each.mean() for each in distances]))
     gain = distances[0] - distances[best]
     return float(shares[best]) if gain.mean() > gain.std() / math.sqrt(len(gain)) else 0.0
 
