@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def test_killed_at_25_random_moments(rule: str, forks: Forks, tmp_path: Path) ->
         assert lives < 80
         child, lives = forks.begin(folder=str(tmp_path / str(runs)), rule=rule, epochs=40), lives + 1
         time.sleep(rng.uniform(0, 0.15))
-        os.kill(child, signal.SIGKILL)  # which a process that has ended, but was not asked how, can still be sent
+        with suppress(ProcessLookupError):  # it has come to its end
+            os.kill(child, signal.SIGKILL)
         if forks.end() == signal.SIGKILL:
             kills += 1
         else:
@@ -105,6 +107,8 @@ def test_killed_inside_a_checkpoint(place: str, forks: Forks, tmp_path: Path) ->
 def test_a_power_cut(forks: Forks, tmp_path: Path) -> None:
     """What the disk held at some moment, files half written and all: copied while the descent goes on."""
     forks.begin(folder=str(tmp_path / "run"), epochs=60)
+    while not (tmp_path / "run").exists():
+        time.sleep(0.001)
     for k in range(10):
         time.sleep(0.013)
         (tmp_path / str(k)).mkdir()
