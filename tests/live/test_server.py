@@ -1,6 +1,7 @@
 """The server as a page sees it: commands, frames, uploads, downloads."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -212,3 +213,21 @@ def test_a_topic_that_fails_is_said_and_the_others_go_on(page, monkeypatch, capl
     assert page.frame("curve")[0]["data"] == {"error": "ZeroDivisionError: by nothing"}
     assert page.frame("layers")[0]["data"]["rows"] > 0
     assert "the topic curve could not be worked out" in caplog.text
+
+
+def test_what_is_asked_while_an_earlier_answer_is_on_its_way_is_answered_too(page, monkeypatch):
+    """At rest nothing else would bring it about."""
+    begun, let_go = threading.Event(), threading.Event()
+    work = TOPICS["network"].work_out
+
+    def slow(view, asked):
+        begun.set()
+        assert let_go.wait(20)
+        return work(view, asked)
+
+    monkeypatch.setitem(TOPICS, "network", type(TOPICS["network"])(slow, 0.0))
+    page.tell("watch", topics={"network": {"row": 1}})
+    assert begun.wait(20)
+    page.tell("watch", topics={"network": {"row": 2}})
+    let_go.set()
+    page.frame("network", lambda header: header["data"]["row"] == 2)

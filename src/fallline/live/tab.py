@@ -89,7 +89,8 @@ class Tab:
                 data, arrays = await run_in_threadpool(_worked_out, name, view, asked)
             message = await run_in_threadpool(frame, {"topic": name, "step": state["step"], "data": data}, arrays)
             await self.socket.send_bytes(message)
-            self.sent[name] = version, time.monotonic()
+            if self.watched.get(name) is asked:  # else something else was asked meanwhile, which is still to be sent
+                self.sent[name] = version, time.monotonic()
 
     async def _of(self, look: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self.studio.control.ask(look))
