@@ -83,11 +83,11 @@ class Tab:
         if view is not None:
             view = replace(view, race=self.studio.race)
         for name, asked in due.items():
-            data = self.studio.shown(state)
-            arrays: dict[str, Any] = {}
-            if name != "tick":
-                data, arrays = await run_in_threadpool(_worked_out, name, view, asked)
-            message = await run_in_threadpool(frame, {"topic": name, "step": state["step"], "data": data}, arrays)
+            header = {"topic": name, "step": state["step"]}
+            if name == "tick":  # a few numbers: done before another thread would have begun
+                message = frame(header | {"data": self.studio.shown(state)}, {})
+            else:
+                message = await run_in_threadpool(_framed, header, view, asked)
             await self.socket.send_bytes(message)
             if self.watched.get(name) is asked:  # else something else was asked meanwhile, which is still to be sent
                 self.sent[name] = version, time.monotonic()
@@ -143,16 +143,19 @@ class Tab:
             await asyncio.wrap_future(done)
 
 
-def _worked_out(name: str, view: View, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A topic's numbers and arrays, or why there are none; the other topics go on."""
+def _framed(header: dict[str, Any], view: View, asked: dict[str, Any]) -> bytes:
+    """A topic's numbers and arrays as a message, or why there are none; the other topics go on."""
+    data: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     try:
         with np.errstate(all="ignore"):  # of a descent that is about to diverge, or has
-            return TOPICS[name].work_out(view, asked)
+            data, arrays = TOPICS[header["topic"]].work_out(view, asked)
     except FalllineError as error:
-        return {"error": str(error)}, {}
+        data = {"error": str(error)}
     except Exception as error:
-        LOG.exception("the topic %s could not be worked out", name)
-        return {"error": f"{type(error).__name__}: {error}"}, {}
+        LOG.exception("the topic %s could not be worked out", header["topic"])
+        data = {"error": f"{type(error).__name__}: {error}"}
+    return frame(header | {"data": data}, arrays)
 
 
 def _refuse(constant: str) -> float:
