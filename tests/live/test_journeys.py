@@ -231,3 +231,31 @@ def test_twice_as_large_letters_still_fit(opened, name):
     go(page, name)
     page.wait_for_timeout(500)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 640
+
+
+def test_a_table_is_dropped_on_the_page_trained_paused_and_stepped(opened, server):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(200, 2)).round(3)
+    lines = [f"{a},{b},{'in' if a * a + b * b < 1 else 'out'}" for a, b in points]
+    page = opened()
+    go(page, "data")
+    page.evaluate(
+        "text => { const files = new DataTransfer();"
+        " files.items.add(new File([text], 'ring.csv', { type: 'text/csv' }));"
+        " for (const type of ['dragover', 'drop'])"
+        " window.dispatchEvent(new DragEvent(type, { dataTransfer: files, bubbles: true, cancelable: true })) }",
+        "\n".join(["a,b,where", *lines]),
+    )
+    page.get_by_label("Learn the column").select_option("where")
+    page.get_by_role("button", name="Learn from these rows").click()
+    page.locator(".name:text-is('ring.csv')").wait_for()
+    page.get_by_role("button", name="Run").click()
+    page.locator(".status[data-is=running]").wait_for()
+    page.get_by_role("button", name="Pause").click()
+    page.locator(".status[data-is=paused]").wait_for()
+    step = view(server).step
+    page.get_by_role("button", name="Step one batch").click()
+    page.locator(f"dd.batch:text-is('{step + 1:,}')").wait_for()
+    now = view(server)
+    assert (now.step, now.table.name, now.table.columns) == (step + 1, "ring.csv", ("a", "b"))
+    np.testing.assert_allclose(now.table.X, points, rtol=1e-6)
