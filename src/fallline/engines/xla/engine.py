@@ -184,7 +184,13 @@ class XlaEngine(Engine):
 
 def precision(dtype: np.dtype[Any]) -> AbstractContextManager[Any]:
     """Within it JAX has float64, where that is what the numbers are; otherwise nothing changes."""
-    return jax.enable_x64(True) if dtype == np.float64 else nullcontext()
+    if dtype != np.float64:
+        return nullcontext()
+    from jax import experimental  # which had it before jax itself, up to 0.7
+
+    switch: Any = getattr(jax, "enable_x64", None) or vars(experimental)["enable_x64"]
+    context: AbstractContextManager[Any] = switch(True)
+    return context
 
 
 def _blocks(X: Array) -> Iterator[tuple[Array, int]]:
