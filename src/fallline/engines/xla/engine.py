@@ -188,7 +188,7 @@ def precision(dtype: np.dtype[Any]) -> AbstractContextManager[Any]:
         return nullcontext()
     from jax import experimental  # which had it before jax itself, up to 0.7
 
-    switch: Any = getattr(jax, "enable_x64", None) or vars(experimental)["enable_x64"]
+    switch: Any = vars(jax if hasattr(jax, "enable_x64") else experimental)["enable_x64"]
     context: AbstractContextManager[Any] = switch(True)
     return context
 
