@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -224,7 +224,7 @@ def _losses(plan: Plan) -> Callable[..., jax.Array]:
 
 @cache
 def _gradient(plan: Plan) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    @partial(jax.jit)
+    @jax.jit
     def found(
         theta: jax.Array, X: jax.Array, Y: jax.Array, weight: jax.Array, masks: list[jax.Array] | None
     ) -> tuple[jax.Array, jax.Array]:
