@@ -77,7 +77,7 @@ def test_looking_at_the_steps_changes_nothing(opened, server):
     before = view(server)
     for k in range(1, len(STEPS) + 1):
         step(page, k)
-        page.locator(".shown .panel").first.wait_for()
+        page.locator(".shown .panel:visible").first.wait_for()
     page.get_by_text("Rows change only when you choose others there").wait_for()
     now = view(server)
     assert (now.table.name, now.step, now.journal.to_dict(1)) == ("digits", 1, before.journal.to_dict(1))
@@ -94,7 +94,7 @@ def flowers(opened, server):
     press(page, "Open iris and begin anew")
     page.locator(".name:text-is('iris')").wait_for()
     page.get_by_role("button", name="Open iris and begin anew").wait_for(state="hidden")
-    assert page.evaluate("() => document.activeElement.textContent") == "Next row"
+    page.wait_for_function("() => document.activeElement.textContent === 'Next row'")
     assert list(view(server).network.layer_sizes) == [4, 3, 3]
     return page
 

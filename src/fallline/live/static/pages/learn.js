@@ -16,7 +16,7 @@ export function mount(root, app, query) {
   const now = h("p", { class: "now" });
   const shown = lesson.show(app, (text) => say(now, text));
   const deeds = shown.deeds.map(deedOf);
-  const scene = lesson.scene && sceneOf(app, lesson.scene, () => deeds.find(({ control }) => control.classList.contains("primary"))?.control.focus());
+  const scene = lesson.scene && sceneOf(app, lesson.scene);
   const heading = h("h2", { id: "lesson", tabindex: "-1" }, lesson.heading);
   const foreign = h("p", { class: "foreign", hidden: true }, "The tour needs a studio of your own: start ", h("code", {}, "fallline studio"), " in a terminal. This descent belongs to a program, so no other rows can be opened here; it can be watched, run, paused and stepped.");
   const turn = (by, text) => (step + by >= 1 && step + by <= LESSONS.length ? h("a", { class: by > 0 ? "turn next" : "turn", href: to(step + by) }, text) : h("span"));
@@ -48,6 +48,7 @@ export function mount(root, app, query) {
     scene?.update(state, set);
     const first = shown.first?.(state) ?? 0;
     deeds.forEach((deed, i) => deed.update(state, set, i === first));
+    if (scene?.hasOpened(set)) deeds.find(({ control }) => control.classList.contains("primary"))?.control.focus();
   });
   return () => {
     end();
@@ -59,14 +60,22 @@ export function mount(root, app, query) {
 const isSet = ({ set, start }, { name, task, hidden, activation, optimizer }) => name === set && (!start.task || task === start.task) && String(hidden) === String(start.hidden) && activation === start.activation && optimizer === start.optimizer;
 
 /** What opens the set that a step is made for and begins anew, and says what becomes of the present descent. */
-function sceneOf(app, { set, start }, then) {
+function sceneOf(app, { set, start }) {
   const about = h("p", { class: "hint" });
+  let opening = false;
   async function open() {
-    if ((await app.do("open", { name: set })) && (await app.do("restart", start))) then();
+    opening = true;
+    opening = (await app.do("open", { name: set })) && (await app.do("restart", start)) && opening;
   }
   const root = h("div", { class: "deed" }, h("button", { type: "button", class: "primary", onclick: open }, `Open ${set} and begin anew`), about);
   return {
     root,
+    /** Whether the button's work is now done: once, with the first state that shows it, for its answer may come sooner or later. */
+    hasOpened(isSet) {
+      const done = opening && isSet;
+      if (done) opening = false;
+      return done;
+    },
     update(state, isSet) {
       root.hidden = isSet || !state.own;
       say(
