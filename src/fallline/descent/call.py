@@ -182,7 +182,7 @@ def descend(
     data = Data.of(net, record, X, y, sample_weight, len(networks))
     if isinstance(record, OwnLoss):
         record.check_gradient(net.forward(data.X[:8]).A[-1], data.Y[:8])
-    n = len(data.X)
+    n = data.n
     size = n if batch_size is None else min(PARAMS["batch_size"].number(batch_size), n)
     plan = Plan(
         shape=net.shape,

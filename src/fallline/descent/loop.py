@@ -61,7 +61,7 @@ class Descent:
         self.history = History()
         self.callbacks = callbacks
         self.heard = heard([self.history, *callbacks])
-        self.steps_per_epoch = math.ceil(len(data.X) / plan.batch_size)
+        self.steps_per_epoch = math.ceil(data.n / plan.batch_size)
         self.n_steps = epochs * self.steps_per_epoch
         self.factors = Factors(schedule, self.n_steps)
         self.began = time.perf_counter()

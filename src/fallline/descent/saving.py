@@ -158,7 +158,7 @@ def identity(
         "precision": "bf16" if plan.bf16 else None,
         "rates": asdict(plan.rates),
         **others,
-        "rows": fingerprint(data.X, data.Y, data.weight),
+        "rows": data.fingerprint,
         "validation_rows": fingerprint(*_arrays(measurement.rows)),
         "begun_at": fingerprint(*(network.parameters for network in networks)),
     }

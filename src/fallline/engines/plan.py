@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from fallline.checkpoint import fingerprint
 from fallline.errors import DataError
 from fallline.losses import Loss
 from fallline.network import Layer, Network, Shape
@@ -137,6 +138,16 @@ class Data:
         if not np.isfinite(w).all() or (w < 0).any() or not (w > 0).any(axis=-1).all():
             raise DataError("sample_weight must be finite numbers, 0 or more, and not all 0")
         return cls(rows, Y, w)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.X)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same rows, and for no others."""
+        return fingerprint(self.X, self.Y, self.weight)
 
     def rows(self, which: Array | slice) -> Data:
         """Some of the rows."""
