@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from fallline import losses, metrics, params
 from fallline.checkpoint import Checkpoint
 from fallline.descent import descend
+from fallline.engines.choice import suited
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.fit.beside import linear_network
 from fallline.fit.rows import Rows
@@ -158,6 +160,11 @@ class Job:
         measured = {} if validation is None else _metrics(encoder.target, monitor)
         asks = bool(settled["patience"]) or monitor is not None
         keeps_best = validation is not None and (recipe.keeps_best or asks)
+        if settled["engine"] == "auto":
+            size = min(settled["batch_size"], len(data[0]))
+            n_steps = settled["epochs"] * math.ceil(len(data[0]) / size)
+            shape, n_starts = networks[0].shape, settled["starts"]
+            settled["engine"] = suited(shape, networks[0].dtype, size * n_starts, n_steps, settled["threads"])
         rule, rates = recipe.rule(settled)
         passed_on = {name: settled[name] for name in _PASSED_ON} | {
             "loss": loss or _loss(settled, encoder.target),
