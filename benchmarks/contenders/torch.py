@@ -150,9 +150,8 @@ class _Graphs(_Eager):
 class _Compiled(_Trainer):
     def __init__(self, workload: Workload, entry: Entry, initial: Array) -> None:
         super().__init__(workload, entry, initial)
-        self.t = torch.zeros(
-            1, dtype=torch.float64, device=self.device
-        )  # one element: a compiled step forgets to write back a scalar
+        # one element: a compiled step forgets to write back a scalar
+        self.t = torch.zeros(1, dtype=torch.float64, device=self.device)
         self.compiled = torch.compile(self._step, fullgraph=True, dynamic=False)
         self.ready = False
 

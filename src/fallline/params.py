@@ -201,8 +201,8 @@ TRANSFORMS = ("log",)
 HELD_BACK = ("random", "last")
 ENGINES = ("native", "reference", "xla", "auto")
 _ENGINE = (
-    "What computes. native: the compiled core; reference: NumPy to be read; xla: JAX, for GPUs and TPUs; auto: xla where "
-    "there is one and the work is large enough to pay, otherwise native."
+    "What computes. native: the compiled core; reference: NumPy to be read; xla: JAX, for GPUs and TPUs; auto: "
+    "xla where there is one and the work is large enough to pay, otherwise native."
 )
 
 

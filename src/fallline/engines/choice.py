@@ -1,4 +1,4 @@
-"""`engine="auto"`: the engine in which a descent is likely over soonest. docs/scale.md has the model and its figures."""
+"""`engine="auto"`: the engine in which a descent is likely over soonest. docs/scale.md has the model."""
 
 from __future__ import annotations
 
