@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from joblib import parallel_config
+from tests.elsewhere import assert_same, rows
 
 import fallline as fl
 from fallline import spreading
@@ -23,34 +24,6 @@ def workers() -> Any:
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor().shutdown(wait=True)
-
-
-def rows(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
-    X = np.random.default_rng(0).normal(size=(n, 4))
-    return X, X[:, 0] * X[:, 1]
-
-
-def assert_same(run: fl.Run, together: fl.Run) -> None:
-    """In all that does not tell the time; the plan is as good as the rows are."""
-    for one, other in zip(run.networks, together.networks, strict=True):
-        np.testing.assert_array_equal(one.parameters, other.parameters)
-        assert (one.seed, one.start) == (other.seed, other.start)
-    for name in (together.history.rows or [{}])[0]:
-        if name != "seconds":
-            np.testing.assert_array_equal(run.history[name], together.history[name])
-    assert [list(row) for row in run.history] == [list(row) for row in together.history]
-    assert run.history.repairs == together.history.repairs
-    np.testing.assert_array_equal(run.losses, together.losses)
-    np.testing.assert_array_equal(run.begun_at, together.begun_at)
-    for name in ("best_start", "stop_reason", "stopped_because", "message", "kept_steps", "kept_epochs", "monitor"):
-        assert getattr(run, name) == getattr(together, name), name
-    assert run.plan == together.plan
-    assert run.data.fingerprint == together.data.fingerprint
-    if together.validation is None:
-        assert run.validation is None
-    else:
-        assert run.validation is not None
-        assert [own.fingerprint for own in run.validation] == [own.fingerprint for own in together.validation]
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
