@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -24,6 +26,7 @@ from tests.elsewhere import TASKS, assert_same, fitted_there, mean_score, rows, 
 
 import fallline as fl
 from fallline.estimators import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
+from fallline.interrupt import SOON
 from fallline.threads import limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,3 +195,21 @@ def test_tasks_of_one_dask_worker_share_its_processors(monkeypatch: pytest.Monke
     with cluster, Client(cluster) as client:
         assert client.submit(limits, pure=False).result()["dask"] == max(1, min(limits().values()) // 3)
         assert "dask" not in limits()
+
+
+def test_ctrl_c_twice_ends_a_loop_of_descents() -> None:
+    """Such as a search: the first ends a descent, the second, soon after, the loop; later it is a first one again."""
+
+    class Press(fl.Listener):
+        def on_epoch(self, epoch: Any) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def reason() -> str:
+        return fl.descend(fl.Network([4, 4, 1]), *rows(), epochs=3, callbacks=Press()).stop_reason
+
+    assert reason() == "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        reason()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    time.sleep(SOON)
+    assert reason() == "interrupted"
