@@ -1,12 +1,13 @@
 """Fixtures that several test files share."""
 
+import math
 import os
 import signal
 import sys
 
 import pytest
 
-from fallline import _core
+from fallline import _core, interrupt
 
 os.environ["MPLBACKEND"] = "Agg"  # no windows
 
@@ -24,6 +25,12 @@ def ctrl_c_works():
     """Shells start what runs in the background with SIGINT ignored; then the tests of Ctrl-C would wait for ever."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_was_not_pressed(monkeypatch):
+    """In the test before, just now, which would make it the second time."""
+    monkeypatch.setattr(interrupt, "last_pressed", -math.inf)
 
 
 @pytest.fixture(params=_core.instruction_sets())

@@ -136,6 +136,28 @@ def test_dropout_masks_follow_the_start_s_number(engine: str) -> None:
     assert not np.array_equal(session.parameters(), other.parameters())
 
 
+@both_engines
+def test_a_range_of_starts_is_a_part_of_all(engine: str) -> None:
+    """The same starts, rates and dropout masks, be it a network's restarts or networks as given."""
+    net, rates = fl.Network([1, 16, 1], "tanh", seed=5), [0.1, 0.2, 0.3, 0.4]
+    settings: dict[str, Any] = {"dropout": 0.4, "epochs": 3, "engine": engine}
+    all_of_them = fl.descend(net, *wave(), optimizer=SGD(rates), starts=4, **settings)
+    for numbers in (range(2), range(1, 2), range(2, 4)):
+        own = SGD([rates[k] for k in numbers])
+        for begin in (net, [net.restart(k) for k in numbers]):
+            part = fl.descend(begin, *wave(), optimizer=own, starts=numbers, **settings)
+            for k, network in zip(numbers, part.networks, strict=True):
+                np.testing.assert_array_equal(network.parameters, all_of_them.networks[k].parameters)
+
+
+@both_engines
+def test_the_message_of_a_range_names_the_start_by_its_number(engine: str) -> None:
+    net = fl.Network([1, 16, 1], "relu", seed=1)
+    for numbers in (range(7, 9), range(7, 8)):
+        with pytest.warns(fl.DivergenceWarning, match="loss of start 7 was no longer"):
+            fl.descend(net, *wave(), optimizer=SGD(1e6), epochs=2, starts=numbers, engine=engine)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_engines_walk_the_same_sweep(dtype: str) -> None:
     net = fl.Network([1, 8, 1], "tanh", seed=2, dtype=dtype)
@@ -199,6 +221,11 @@ def test_sequences_of_any_kind_and_length() -> None:
         ({"l1": [0.1] * 4, "l2": [0.1] * 3}, "l1 has 4 numbers, but l2 has 3 numbers; each start takes one"),
         ({"net": [fl.Network([1, 1])] * 2, "l1": [0.1] * 3}, "net has 2 networks, but l1 has 3 numbers"),
         ({"net": [fl.Network([1, 1])] * 2, "starts": 3}, "starts is 3, but net has 2 networks"),
+        ({"starts": range(2, 4), "l2": [0.1]}, "starts is range(2, 4), but l2 has 1 numbers; each start takes one"),
+        ({"starts": range(1), "l2": [0.1, 0.2]}, "starts is range(0, 1), but l2 has 2 numbers; each start takes one"),
+        ({"starts": range(2, 2)}, "starts is range(2, 2); it must have numbers from 0 on, one after the other"),
+        ({"starts": range(0, 4, 2)}, "starts is range(0, 4, 2); it must have numbers from 0 on, one after the other"),
+        ({"starts": range(-1, 2)}, "starts is range(-1, 2); it must have numbers from 0 on, one after the other"),
         ({"starts": 2, "l2": [0.1]}, "starts is 2, but l2 has 1 numbers"),
         ({"l1": []}, "l1 is empty; it must be a number, or one for each start"),
         ({"l2": [0.1, -0.1]}, "l2 is -0.1; it must be 0 or more, for each start"),

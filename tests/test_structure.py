@@ -24,6 +24,7 @@ ORDER = [
     ["model"],
     ["files", "explanation"],
     ["table"],
+    ["spreading"],
     ["recipes"],
     ["descent", "minimization", "backpropagation", "surfaces", "matching"],
     ["starts", "run", "diagnosis", "units"],

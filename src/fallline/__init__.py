@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fallline.optimizers import SGD, Adam, AdamW, RMSprop
     from fallline.rates import Rates
     from fallline.run import Run
+    from fallline.spreading import spread
     from fallline.surfaces import Plane, barrier, loss_surface
 
 __version__ = "0.1.0"
@@ -82,6 +83,7 @@ _HOME = {
     "match_neurons": "matching",
     "minimize": "minimization",
     "resume": "descent",
+    "spread": "spreading",
     "studio": "live.program",
 }
 _ROOMS = ("activations", "losses", "metrics", "optimizers", "schedules")

@@ -60,6 +60,10 @@ class Activation:
             return np.asarray(dA * self.derivative(Z, A))
         return np.asarray(np.einsum("ni,nij->nj", dA, self.derivative(Z, A)))
 
+    def __reduce__(self) -> tuple[Callable[[str], Activation], tuple[str]]:
+        """Pickles and copies name it, as its functions cannot be pickled."""
+        return _named, (self.name,)
+
 
 def softplus(Z: Array) -> Array:
     """`log(1 + exp(Z))` without overflow, any shape."""
@@ -170,6 +174,10 @@ OUTPUTS: dict[str, Activation] = {
     "sigmoid": HIDDEN["sigmoid"],
     "softmax": Activation("softmax", softmax, _softmax_jacobian, "xavier", 1.0, "Bridle 1990", elementwise=False),
 }
+
+
+def _named(name: str) -> Activation:
+    return (HIDDEN | OUTPUTS)[name]
 
 
 def hidden(name: str) -> Activation:

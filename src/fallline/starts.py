@@ -13,7 +13,7 @@ from fallline.params import PARAMS
 
 
 def as_starts(
-    net: Network | Sequence[Network], rule: StepRule, starts: int = 1, l1: PerStart = 0.0, l2: PerStart = 0.0
+    net: Network | Sequence[Network], rule: StepRule, starts: int | range = 1, l1: PerStart = 0.0, l2: PerStart = 0.0
 ) -> tuple[list[Network], tuple[Start, ...]]:
     """Give each start its network, a copy, and its settings.
 
@@ -22,8 +22,8 @@ def as_starts(
     net : Network or sequence of Network
         Start number 0, the others being random starts of its seed; or each start as given.
     rule : StepRule
-    starts : int, default 1
-        How many; 1 leaves it to the sequences.
+    starts : int or range, default 1
+        How many, or which numbers; 1 leaves it to the sequences.
     l1, l2 : float or sequence of float, default 0
 
     Returns
@@ -34,8 +34,8 @@ def as_starts(
     Raises
     ------
     ParameterError
-        Sequences differ in length from each other or from `starts`, a number is out of range, or networks differ in
-        their layers.
+        Sequences differ in length from each other or from `starts`, a number or a range is out of range, or networks
+        differ in their layers.
 
     Examples
     --------
@@ -50,9 +50,9 @@ def as_starts(
         "l1": _checked("l1", l1),
         "l2": _checked("l2", l2),
     }
-    networks = [net.copy()] if isinstance(net, Network) else _alike(net)
-    n_starts = PARAMS["starts"].number(starts)
-    lengths = {f"starts is {n_starts}": n_starts} if n_starts > 1 else {}
+    networks = [] if isinstance(net, Network) else _alike(net)
+    n_starts = len(_numbers(starts)) if isinstance(starts, range) else PARAMS["starts"].number(starts)
+    lengths = {f"starts is {starts}": n_starts} if starts != 1 else {}
     if not isinstance(net, Network):
         lengths[f"net has {len(networks)} networks"] = len(networks)
     lengths |= {f"{name} has {len(value)} numbers": len(value) for name, value in given.items() if _several(value)}
@@ -60,10 +60,17 @@ def as_starts(
         first, n_starts = next(iter(lengths.items()))
         if n != n_starts:
             raise ParameterError(f"{first}, but {length}; each start takes one")
+    numbers = starts if isinstance(starts, range) else range(n_starts)
     if isinstance(net, Network):
-        networks += [net.restart(k) for k in range(1, n_starts)]
+        networks = [net.restart(k) if k else net.copy() for k in numbers]
     columns = [value if _several(value) else (value,) * n_starts for value in given.values()]
-    return networks, tuple(Start(k, *numbers) for k, numbers in enumerate(zip(*columns, strict=True)))
+    return networks, tuple(Start(k, *own) for k, *own in zip(numbers, *columns, strict=True))
+
+
+def _numbers(starts: range) -> range:
+    if not starts or starts.step != 1 or starts.start < 0:
+        raise ParameterError(f"starts is {starts}; it must have numbers from 0 on, one after the other")
+    return starts
 
 
 def _several(value: object) -> bool:

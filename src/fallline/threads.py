@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
 from fallline.params import PARAMS
@@ -37,10 +38,13 @@ def limits() -> dict[str, int]:
     -------
     dict of str to int
         "affinity": processors that the process may run on. "cgroup": the CPU time that a container or a service is
-        allowed, rounded up to whole processors. "OMP_NUM_THREADS": the environment's own. The last two only where they
-        are set.
+        allowed, rounded up to whole processors. "OMP_NUM_THREADS": the environment's own; joblib, Dask and Ray tell
+        their processes their part by it. "dask": within a task of a Dask worker, its part of the processors. All but
+        the first only where there are such limits.
     """
-    found = {"affinity": _affinity(), "cgroup": _cgroup(), "OMP_NUM_THREADS": _environment()}
+    affinity, cgroup = _affinity(), _cgroup()
+    processors = affinity if cgroup is None else min(affinity, cgroup)
+    found = {"affinity": affinity, "cgroup": cgroup, "OMP_NUM_THREADS": _environment(), "dask": _dask(processors)}
     return {name: n for name, n in found.items() if n is not None}
 
 
@@ -57,6 +61,15 @@ def _environment() -> int | None:
     except ValueError:
         return None
     return n if n > 0 else None
+
+
+def _dask(processors: int) -> int | None:
+    """What there is for one task where a Dask worker runs several at a time; None where this is no such task."""
+    dask = sys.modules.get("distributed")  # loaded already, where it is one
+    try:
+        return None if dask is None else max(1, processors // dask.get_worker().state.nthreads)
+    except (AttributeError, ValueError):
+        return None
 
 
 def _cgroup() -> int | None:

@@ -42,7 +42,7 @@ def descend(
     epochs: int = 100,
     validation: tuple[npt.ArrayLike, ...] | None = None,
     metrics: str | Sequence[str] | Mapping[str, Metric] = (),
-    starts: int = 1,
+    starts: int | range = 1,
     seed: int = 0,
     sample_weight: npt.ArrayLike | None = None,
     l1: PerStart = 0.0,
@@ -87,9 +87,10 @@ def descend(
         which it gives any.
     metrics : str, sequence of str or mapping of str to callable, default ()
         Measured on the validation rows: "accuracy", "rmse", "mae", "r2", or your own; see `fallline.metrics`.
-    starts : int, default 1
+    starts : int or range, default 1
         Random starts to train: `net` and `starts - 1` others of its seed. Sequences for other parameters say it too.
-        A start's number, from 0, chooses its dropout masks.
+        A start's number, from 0, chooses its dropout masks. A range says which numbers: `range(4, 8)` is the last half
+        of 8, to the same bits.
     seed : int, default 0
         Of the row orders and the dropout masks. The same seed gives the same path.
     sample_weight : array of shape (n,) or (starts, n), optional
@@ -207,8 +208,8 @@ def descend(
         raise ParameterError(f"precision is 'bf16', but the network's numbers are {net.dtype}; make it a float32 one")
     if keep not in ("best", "last"):
         raise ParameterError(f"keep is {keep!r}; it must be 'best' or 'last'")
-    held_back = None if validation is None else _held_back(net, record, validation, len(networks))
-    if metrics and held_back is None:
+    measured = None if validation is None else held_back(net, record, validation, len(networks))
+    if metrics and measured is None:
         raise ParameterError("metrics are measured on validation rows; set validation=(X, y)")
     if monitor.removeprefix("-") not in ("validation_loss", *as_metrics(metrics)):
         raise ParameterError(f"monitor is {monitor!r}; it must be 'validation_loss' or one of the metrics")
@@ -224,7 +225,7 @@ def descend(
         data,
         law,
         n_epochs,
-        Measurement(engine, plan, held_back, as_metrics(metrics), monitor),
+        Measurement(engine, plan, measured, as_metrics(metrics), monitor),
         keep,
         _whole("measure_every", measure_every),
         as_listeners(callbacks),
@@ -234,7 +235,7 @@ def descend(
     ).run()
 
 
-def _held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike], n_starts: int) -> list[Data]:
+def held_back(net: Network, loss: Loss, validation: Sequence[npt.ArrayLike], n_starts: int) -> list[Data]:
     """Rows to measure each start on."""
     if not isinstance(validation, Sequence) or len(validation) not in (2, 3):
         raise ParameterError("validation must be (X, y) or (X, y, sample_weight)")

@@ -16,7 +16,7 @@ def diverged(plan: Plan, k: int, step: int, epoch: int, halvings: int) -> str:
     plan : Plan
         As it was asked for.
     k, step, epoch : int
-        The start; the step and its epoch, from 0.
+        The start's place in the plan; the step and its epoch, from 0.
     halvings : int
         How often half the step size did not help.
 
@@ -31,7 +31,8 @@ def diverged(plan: Plan, k: int, step: int, epoch: int, halvings: int) -> str:
     """
     rate = plan.starts[k].learning_rate
     last = rate / 2**halvings
-    who = "the loss" if len(plan.starts) == 1 else f"the loss of start {k}"
+    number = plan.starts[k].number
+    who = f"the loss of start {number}" if number or len(plan.starts) > 1 else "the loss"
     clip = "" if plan.clip_norm else ", or set clip_norm"
     tried = f", and {last:g} still is" if halvings else ""
     return (
