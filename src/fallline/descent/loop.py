@@ -66,6 +66,7 @@ class Descent:
         self.factors = Factors(schedule, self.n_steps)
         self.began = time.perf_counter()
         self.interrupted = threading.Event()
+        self.is_alone = engine.group[1] == 1
         first = np.stack([network.parameters for network in networks])
         self.begun_at = first
         # Where it stands: all this is in a checkpoint.
@@ -82,7 +83,7 @@ class Descent:
         if checkpoint is not None:
             own = {"keep": keep, "measure_every": measure_every, "repair": repair}
             known = partial(identity, plan, networks, data, schedule, epochs, measurement, engine, **own)
-            self.saver = Saver(checkpoint, known)
+            self.saver = Saver(checkpoint, known, engine)
 
     def run(self) -> Run:
         """Epoch after epoch until something ends it."""
@@ -130,12 +131,23 @@ class Descent:
                 break
             if self.heard["on_progress"]:
                 self.asked_to_stop |= self._tell("on_progress", self._progress(self.step, self._loss()))
-            if self.step < end and (self.asked_to_stop or self.interrupted.is_set()):
+            if self._stops() and self.step < end:
                 return self._leave(is_whole, factors)
             if self.step < end and is_whole and self.saver is not None and self.saver.is_due:
                 self._save()
         reason = self._close_epoch(begin, end, float(factors[-1]))
         return "stopped" if self.asked_to_stop and reason == "finished" else reason
+
+    def _stops(self) -> bool:
+        """Whether to leave, because a listener asked for it or Ctrl-C did."""
+        self.asked_to_stop, interrupted = self._agreed(self.asked_to_stop, self.interrupted.is_set())
+        return self.asked_to_stop or interrupted
+
+    def _agreed(self, *flags: bool) -> list[bool]:
+        """Whether any process of the group says so; all must ask, for all must do the same."""
+        return (
+            list(flags) if self.is_alone else [bool(flag) for flag in self.engine.gather(np.array(flags)).any(axis=0)]
+        )
 
     def _take_steps(self, factors: Array) -> bool:
         """Steps for a moment, or one for each factor; whether none is half done."""
@@ -169,7 +181,7 @@ class Descent:
         good, loss, epoch = self.diverged < 0, self._loss(), self.history.n_epochs + 1
         is_measured = epoch % self.measure_every == 0 or epoch == self.epochs
         measured = self.measurement.of(parameters, good if is_measured else np.zeros_like(good), self.interrupted)
-        if measured is None:
+        if self._agreed(measured is None)[0] or measured is None:
             return self._put_off(parameters, end)
         if self.measurement.rows is None:
             # An epoch's loss is about the parameters that it began with, closer than about those that it ended with.
@@ -195,7 +207,8 @@ class Descent:
         }
         self.sums = None
         stop = self._tell("on_epoch", Epoch(progress, columns, monitored))
-        if self.interrupted.is_set():
+        stop, interrupted = self._agreed(stop, self.interrupted.is_set())
+        if interrupted:
             self._save_if_begun()
             return "interrupted"
         return "stopped" if stop else "finished"
@@ -276,7 +289,7 @@ class Descent:
                 if sums.diverged_step[0] >= 0:
                     return alone, sums
                 self.asked_to_stop |= self._tell("on_progress", nowhere)
-                if self.asked_to_stop or self.interrupted.is_set():
+                if self._stops():
                     return None
         assert sums is not None
         if not np.isfinite(alone.parameters()).all():

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, State
+from fallline.engines.plan import Data, Engine, Plan, Session, Share, Slice, Start, State
 from fallline.errors import ParameterError, did_you_mean
 from fallline.params import PARAMS
 
-__all__ = ["ALWAYS", "ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "State", "as_engine"]
+__all__ = ["ALWAYS", "ENGINES", "Data", "Engine", "Plan", "Session", "Share", "Slice", "Start", "State", "as_engine"]
 
 ALWAYS = ("native", "reference")  # need nothing else
 ENGINES = (*ALWAYS, "xla")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -159,6 +159,40 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Share(Data):
+    """Some of the rows, those that this process owns of all that a group of processes has; see `Engine.share`.
+
+    Attributes
+    ----------
+    n_all : int
+        Rows of all processes.
+    prints : str
+        Fingerprint of the rows of all processes.
+    """
+
+    n_all: int
+    prints: str
+
+    @property
+    def n(self) -> int:
+        """Number of rows of all processes."""
+        return self.n_all
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows of all processes, however they are parted."""
+        return self.prints
+
+    def rows(self, which: Array | slice) -> Data:
+        """Some of the rows of this process."""
+        return replace(self, X=self.X[which], Y=self.Y[which], weight=self.weight[..., which])
+
+    def of_start(self, k: int) -> Data:
+        """The rows of this process, with the weights that start number k gives them."""
+        return self if self.weight.ndim == 1 else replace(self, weight=self.weight[k])
+
+
+@dataclass(frozen=True)
 class Slice:
     """What some steps gave, for each of K starts.
 
@@ -250,9 +284,30 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """What computes; each subclass is final."""
+    """What computes; each subclass is final.
+
+    Some go down in a group of processes, each of which does and decides the same; what this class says of groups is of
+    a process that is alone. Where a process asks for what all say, all must ask.
+    """
 
     name: ClassVar[str]
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """Number of this process, and of all."""
+        return 0, 1
+
+    def share(self, n: int) -> slice:
+        """Which of n rows this process owns; see `Share`."""
+        return slice(0, n)
+
+    def gather(self, values: Array) -> Array:
+        """Numbers that each process has, float64 of shape (n_processes, *shape)."""
+        return np.asarray(values, np.float64)[None]
+
+    def broadcast(self, data: bytes) -> bytes:
+        """What process 0 has."""
+        return data
 
     @abstractmethod
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
