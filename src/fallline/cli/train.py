@@ -6,13 +6,14 @@ import math
 import shlex
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallline.cli.group import Coordinator, Process, Processes, Wait, check_group, group_of
 from fallline.cli.output import check_different, check_writable, complain
 from fallline.cli.settings import parse, setting
 from fallline.errors import ParameterError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fallline.fit import Fit
     from fallline.table import Kind, Table
 
+_STATUS = {"interrupted": 130, "diverged": 1}  # by the stop reason
 KINDS = ("number", "category", "date")
 DATA = (
     "CSV, Parquet, Arrow, Feather, JSON lines, NPZ or IDX file; - for CSV on standard input; or a bundled set, such as "
@@ -108,6 +110,10 @@ def train(
             "--resume", help="Go on from the last checkpoint: the same command, and the same model in the end."
         ),
     ] = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
+    wait: Wait = 300.0,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to look at: one .html file with pictures.")
     ] = None,
@@ -124,11 +130,13 @@ def train(
     and the exit status is 130. If the loss of every start became infinite the last good model is written and the exit
     status is 1. A training that was cut short goes on with --resume.
     """
-    settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
+    typed = dict(locals())
+    settings = parse({name: text for name, text in typed.items() if name in PARAMS and name != "validation"})
     kinds = kinds_of(column or ())
     validation_file = None if validation == "auto" or _is_number(validation) else validation
     if validation_file is None:
         settings["validation"] = PARAMS["validation"].parse(validation)
+    check_group(coordinator, processes, process, engine, data)
     check_writable("--out", out)
     if history is not None:
         check_writable("--history", history, (".csv", ".json"))
@@ -146,21 +154,26 @@ def train(
     from fallline.table import read
 
     began = time.perf_counter()
-    kept = checkpoint_of(checkpoint, out, checkpoint_every, resume)
-    table = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
-    groups = None
-    if group is not None:
-        table, groups = table.without(group)
-    validation_table = None
-    if validation_file is not None:
-        as_trained = {name: table.kind(name) for name in table.columns}
-        validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
-    callbacks: list[Listener] = [] if report is None else [Recorder()]
-    if not quiet:
-        bar = ProgressBar()
-        callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
-    with _page() if studio else nullcontext():
-        fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
+    kept = checkpoint_of(checkpoint, out, checkpoint_every, resume, at_once=coordinator is not None)
+    with ExitStack() as page:
+        with group_of(coordinator, processes, process, wait, typed, kept) as number:
+            table = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
+            groups = None
+            if group is not None:
+                table, groups = table.without(group)
+            validation_table = None
+            if validation_file is not None:
+                as_trained = {name: table.kind(name) for name in table.columns}
+                validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
+            callbacks: list[Listener] = [] if report is None else [Recorder()]
+            if not quiet and number == 0:
+                bar = ProgressBar()
+                callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
+            if studio and number == 0:
+                page.enter_context(_page())
+            fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
+        if number:  # process 0 has the rest to do
+            return _STATUS.get(fitted.run.stop_reason, 0)
         fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
         reason = fitted.run.stop_reason
         findings = diagnose(fitted, table)
@@ -185,13 +198,12 @@ def train(
         if kept is not None and checkpoint is None and written and reason != "interrupted":
             kept.remove()
             kept.named("linear").remove()
-        status = 130 if reason == "interrupted" else 1
         if not written:
-            return complain("nothing was learned, so no model was written", status)
+            return complain("nothing was learned, so no model was written", _STATUS.get(reason, 1))
         if reason == "interrupted":
             leads_on = "; --resume goes on" if kept is not None and kept.files else ""
-            return complain(f"{fitted.run.message}, in {out}{leads_on}", status)
-        return 1 if reason == "diverged" else 0
+            return complain(f"{fitted.run.message}, in {out}{leads_on}", _STATUS[reason])
+        return _STATUS.get(reason, 0)
 
 
 def _page() -> AbstractContextManager[Any]:

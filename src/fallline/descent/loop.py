@@ -145,9 +145,9 @@ class Descent:
 
     def _agreed(self, *flags: bool) -> list[bool]:
         """Whether any process of the group says so; all must ask, for all must do the same."""
-        return (
-            list(flags) if self.is_alone else [bool(flag) for flag in self.engine.gather(np.array(flags)).any(axis=0)]
-        )
+        if self.is_alone:
+            return list(flags)
+        return [bool(column.any()) for column in self.engine.gather(np.array(flags)).T]
 
     def _take_steps(self, factors: Array) -> bool:
         """Steps for a moment, or one for each factor; whether none is half done."""

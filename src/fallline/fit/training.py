@@ -16,7 +16,8 @@ import numpy.typing as npt
 import fallline
 from fallline import losses, optimizers
 from fallline.checkpoint import Checkpoint
-from fallline.engines import as_engine
+from fallline.descent.saving import last
+from fallline.engines import Engine, as_engine
 from fallline.errors import ParameterError
 from fallline.fit.budget import Budget, Deadline
 from fallline.fit.calibration import Unseen
@@ -165,7 +166,8 @@ def fit(
     def prepared(settings: Mapping[str, Any]) -> Job:
         return Job.of(table, settings, validation_table, weight, groups, monitor, loss, begin, classes)
 
-    kept = None if checkpoint is None else resumed(checkpoint, checked)
+    engine = as_engine(checked["engine"], checked["threads"])
+    kept = None if checkpoint is None else resumed(checkpoint, checked, engine)
     if kept is not None:
         began -= kept["spent"]
     job = prepared(checked)
@@ -176,6 +178,7 @@ def fit(
             chosen = kept["chosen"]
         else:
             chosen = budget.choose(checked, job.settled, len(job.rows.train_rows), job.try_out)
+            chosen = json.loads(engine.broadcast(json.dumps(chosen).encode()))
         if any(job.settled[name] != value for name, value in chosen.items()):
             job = prepared(checked | chosen)
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
@@ -188,7 +191,7 @@ def fit(
         about = {"settings": _as_json(checked), "chosen": chosen, "before": budget.spent}
         if kept is not None:
             about["before"] = kept["before"]
-        else:
+        elif engine.group[0] == 0:
             checkpoint.named("linear").remove()
         checkpoint = replace(checkpoint, about=checkpoint.about | about)
     watchers = [watch(table, settings or {}, job) for watch in WATCHERS]
@@ -203,9 +206,9 @@ def fit(
     networks, shares = with_linear([run.networks[k] for k in starts], [], 0.0)
     judgement = Judgement()
     if job.validation is not None:
-        engine = as_engine(settled["engine"], settled["threads"])
         task, n_rows = checked["task"], len(rows.train_rows)
-        wants_linear = recipe.keeps_best and not early and budget.left > 0
+        is_time = bool(engine.gather(np.array(budget.left > 0)).all())
+        wants_linear = recipe.keeps_best and not early and is_time
         epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, n_rows)["epochs"]
         beside = None if checkpoint is None else checkpoint.named("linear")
         linear = job.linear_networks(epochs, Deadline(budget.deadline), beside) if wants_linear else []
@@ -237,12 +240,12 @@ def fit(
     )
 
 
-def resumed(checkpoint: Checkpoint, checked: Mapping[str, Any]) -> dict[str, Any] | None:
+def resumed(checkpoint: Checkpoint, checked: Mapping[str, Any], engine: Engine) -> dict[str, Any] | None:
     """What the last good checkpoint says of the fit: what a time budget chose, and the seconds until then.
 
     None where there is nothing to go on from; ParameterError where it is of a fit with other settings.
     """
-    found = checkpoint.last() if checkpoint.resume else None
+    found = last(checkpoint, engine)
     if found is None:
         return None
     about = found.header["about"]
