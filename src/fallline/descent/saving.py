@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fallline import losses, optimizers, schedules
 from fallline.checkpoint import Checkpoint, Contents, fingerprint
 from fallline.descent.measurement import Measurement
-from fallline.engines import Data, Engine, Plan
+from fallline.engines import Data, Engine, Plan, Stream
 from fallline.errors import CheckpointWarning, ParameterError
 from fallline.listeners import Listener
 from fallline.network import Network
@@ -130,7 +130,7 @@ def _having(listeners: Sequence[Listener]) -> list[Listener]:
 def identity(
     plan: Plan,
     networks: list[Network],
-    data: Data,
+    data: Data | Stream,
     schedule: Schedule,
     epochs: int,
     measurement: Measurement,

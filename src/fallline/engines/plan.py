@@ -145,6 +145,11 @@ class Data:
         return len(self.X)
 
     @property
+    def at_hand(self) -> Data:
+        """The rows that are in memory: all of them."""
+        return self
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same rows, and for no others."""
         return fingerprint(self.X, self.Y, self.weight)

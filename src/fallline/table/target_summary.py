@@ -71,7 +71,7 @@ class TargetSummary:
         mean, variance, low, high = nothing, nothing, nothing, nothing
         if task != "regression" and not several:
             classes, counts = np.unique(y, return_counts=True)
-        if task == "regression" or (task is None and y.dtype.kind in "iuf" and not (log and (y <= 0).any())):
+        if task == "regression" or (task is None and y.dtype.kind in "iuf"):
             numbers = numbers_of(y, name, log, count=False)
             found = [_moments(numbers[:, t]) for t in range(n_targets)]
             mean, variance, low, high = (np.array(part) for part in zip(*found, strict=True))

@@ -45,8 +45,17 @@ def guess_task(y: Targets) -> Task:
     return "classification" if whole and len(np.unique(y)) <= MOST_CLASSES_IN_NUMBERS else "regression"
 
 
-def _guess(known: TargetSummary) -> Task:
-    """The same from a summary that was made for both."""
+def task_of(known: TargetSummary) -> Task:
+    """The same from a summary that was made for both tasks.
+
+    Parameters
+    ----------
+    known : TargetSummary
+
+    Returns
+    -------
+    {"classification", "regression"}
+    """
     if known.kind not in "iuf":
         return "classification"
     if known.several:
@@ -138,7 +147,7 @@ class Target:
         classes: Targets | None = None,
     ) -> Target:
         """The same, learned from a summary of the rows; parameters and errors as of `fit`."""
-        task, name, log = task or known.task or _guess(known), known.name, known.log
+        task, name, log = task or known.task or task_of(known), known.name, known.log
         if task not in get_args(Task):
             raise ParameterError(f"unknown task {task!r}, it is 'classification' or 'regression'")
         if task == "regression":
