@@ -185,10 +185,13 @@ class StreamedSession(Session):
             raise ParameterError(f"blocks of {blocks.size} rows cannot be cut into batches of {size}")
         self._engine, self._plan, self._stream = engine, plan, stream
         moments = np.zeros((plan.optimizer.n_moments, *parameters.shape), parameters.dtype)
-        self._theta, self._state = parameters.copy(), State(0, moments)
-        self._step, self._steps_per_epoch = 0, -(-stream.n // size)
-        self._inner: Session | None = None  # while it is within a buffer, and the step at which that ends
-        self._end = 0
+        n_starts = len(parameters)
+        self._theta = parameters.copy()
+        self._state = State(0, moments, np.full(n_starts, -1), np.full(n_starts, np.nan))
+        self._step = 0
+        self._inner: Session | None = None  # while it is within a buffer
+        self._steps_per_epoch = -(-stream.n // size)
+        self._end = 0  # the step at which the buffer under way ends
 
     def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient, for as many buffers as they reach into; see `Session.run`.
@@ -212,11 +215,10 @@ class StreamedSession(Session):
             if time.perf_counter() > deadline or not is_whole:
                 break
         if sums is None:
-            zero, n_starts = np.zeros(len(self._theta)), len(self._theta)
-            diverged, norm = self._state.diverged_step, self._state.gradient_norm
-            diverged = np.full(n_starts, -1) if diverged is None else diverged
-            norm = np.full(n_starts, np.nan) if norm is None else norm
-            return Slice(0, zero, zero, zero, norm, diverged)
+            zero, state = np.zeros(len(self._theta)), self.state()
+            assert state.diverged_step is not None
+            assert state.gradient_norm is not None
+            return Slice(0, zero, zero, zero, state.gradient_norm, state.diverged_step)
         return replace(sums, n_steps=n_steps)
 
     def parameters(self, out: Array | None = None) -> Array:
@@ -237,7 +239,11 @@ class StreamedSession(Session):
 
     def resume(self, state: State) -> None:
         """Go on from there, be it within a buffer; see `Session.resume`."""
-        self._state, self._step, self._inner = state, state.step, None
+        n_starts = len(self._theta)
+        diverged = np.full(n_starts, -1) if state.diverged_step is None else state.diverged_step
+        norm = np.full(n_starts, np.nan) if state.gradient_norm is None else state.gradient_norm
+        self._state = State(state.step, state.moments, diverged, norm)
+        self._step, self._inner = state.step, None
 
     def _begin(self, seconds: float | None) -> bool:
         """Take the rows that come next, and go on with them; False where they are not there yet."""
