@@ -43,7 +43,9 @@ OWN = ("coordinator", "processes", "process", "wait", "out", "history", "report"
        "checkpoint", "checkpoint_every", "threads")  # fmt: skip
 
 
-def check_group(coordinator: str | None, processes: int | None, process: int | None, engine: str, data: str) -> None:
+def check_group(
+    coordinator: str | None, processes: int | None, process: int | None, engine: str, data: str, memory: str | None
+) -> None:
     """ParameterError where what is said of a group does not fit together."""
     if coordinator is None:
         if processes is not None or process is not None:
@@ -51,6 +53,8 @@ def check_group(coordinator: str | None, processes: int | None, process: int | N
         return
     if engine != "xla":
         raise ParameterError(f"--coordinator needs --engine xla; the engine is {engine}")
+    if memory is not None:
+        raise ParameterError("--memory is for one process; several hold their rows in memory, each its share")
     if data == "-":
         raise ParameterError("--coordinator: several processes cannot read one standard input; give a file")
     if coordinator == "auto":
@@ -58,6 +62,16 @@ def check_group(coordinator: str | None, processes: int | None, process: int | N
             raise ParameterError("--coordinator auto: the environment says --processes and --process; leave them out")
     elif processes is None or process is None:
         raise ParameterError("--coordinator needs --processes N and --process I, which of them this one is, from 0")
+
+
+def is_shared(data: str, group: str | None, studio: bool) -> bool:
+    """Whether each process can read its share of the rows alone: of Parquet and Arrow files."""
+    from fallline.table.bundled import BUNDLED
+    from fallline.table.files import columnar_files
+
+    if data in BUNDLED or group is not None or studio:
+        return False
+    return columnar_files(data) is not None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from fallline.descent import words
 from fallline.descent.measurement import Measurement
 from fallline.descent.repair import GoodPoints
 from fallline.descent.saving import Saver, identity, remember, remind
-from fallline.engines import Data, Engine, Plan, Session, Slice, Start, State
+from fallline.engines import Data, Engine, Plan, Session, Slice, Start, State, Stream, session_of
 from fallline.errors import DivergenceError, DivergenceWarning
 from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress, Recorder, Repair
@@ -42,7 +42,7 @@ class Descent:
         self,
         plan: Plan,
         networks: list[Network],
-        data: Data,
+        data: Data | Stream,
         schedule: Schedule,
         epochs: int,
         measurement: Measurement,
@@ -89,7 +89,7 @@ class Descent:
         """Epoch after epoch until something ends it."""
         kept, ended = None if self.saver is None else self.saver.last(), ""
         if kept is None:
-            self.session = self.engine.session(self.plan, self.begun_at, self.data)
+            self.session = session_of(self.engine, self.plan, self.begun_at, self.data)
         else:
             ended = self._go_on_from(kept)
         reason = "failed"
@@ -266,7 +266,7 @@ class Descent:
         self._set(starts)
         if (diverged < 0).any():
             self.step, self.sums = end, Slice(0, *sums)
-            self.session = self.engine.session(self.plan, parameters, self.data)
+            self.session = session_of(self.engine, self.plan, parameters, self.data)
             self.session.resume(State(end, state.moments, diverged, self.sums.gradient_norm))
         return True
 
@@ -278,7 +278,7 @@ class Descent:
     def _walk_again(self, k: int, start: Start, begin: int, end: int) -> tuple[Session, Slice] | None:
         """A start alone from its good point to the end of the epoch, with the epoch's sums; None: asked to leave."""
         parameters, state = self.points.good.of_start(k)
-        alone = self.engine.session(replace(self.plan, starts=(start,)), parameters, self.data.of_start(k))
+        alone = session_of(self.engine, replace(self.plan, starts=(start,)), parameters, self.data.of_start(k))
         alone.resume(state)
         nowhere, sums = self._progress(state.step, np.full(len(self.networks), np.nan)), None
         for first, last in ((state.step, begin), (begin, end)):
@@ -318,7 +318,7 @@ class Descent:
             losses=kept.loss,
             monitor=self.measurement.monitor if validated else "loss",
             plan=self.plan,
-            data=self.data,
+            data=self.data.at_hand,
             validation=self.measurement.rows,
             recorder=next((copy(one) for one in self.callbacks if isinstance(one, Recorder)), None),
             begun_at=self.begun_at,
@@ -330,7 +330,7 @@ class Descent:
 
         No more rows than can be measured in a moment, evenly spread: this is how a descent ends that was not to.
         """
-        rows = self.measurement.rows[k] if self.measurement.rows else self.data.of_start(k)
+        rows = self.measurement.rows[k] if self.measurement.rows else self.data.at_hand.of_start(k)
         start = self.begun_at[k]
         n_parts = max(1, len(rows.X) * len(start) * len(self.networks) // 250_000_000)  # some 0.5 GFLOP in all
         sample = rows.rows(np.arange(0, len(rows.X), n_parts))
@@ -431,7 +431,7 @@ class Descent:
         self.history.resume(kept.under("history."))
         sums = kept.under("sums.")
         self.sums = Slice(0, *(sums[str(i)] for i in range(len(sums)))) if sums else None
-        self.session = self.engine.session(self.plan, tensors["parameters"], self.data)
+        self.session = session_of(self.engine, self.plan, tensors["parameters"], self.data)
         self.session.resume(State(self.step, tensors["moments"], self.diverged, tensors["gradient_norm"]))
         return str(header["ended"])
 

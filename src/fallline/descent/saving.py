@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fallline import losses, optimizers, schedules
 from fallline.checkpoint import Checkpoint, Contents, contents, fingerprint
 from fallline.descent.measurement import Measurement
-from fallline.engines import Data, Engine, Plan
+from fallline.engines import Data, Engine, Plan, Stream
 from fallline.errors import CheckpointWarning, ParameterError
 from fallline.listeners import Listener
 from fallline.network import Network
@@ -112,7 +112,7 @@ def last(checkpoint: Checkpoint, engine: Engine) -> Contents | None:
     found = checkpoint.last() if process == 0 else None
     if n_processes == 1:
         return found
-    data = engine.broadcast(b"" if found is None else found.path.read_bytes())
+    data = engine.exchange(b"" if found is None else found.path.read_bytes())[0]
     return contents(data, Path(checkpoint.folder)) if data else None
 
 
@@ -143,7 +143,7 @@ def _having(listeners: Sequence[Listener]) -> list[Listener]:
 def identity(
     plan: Plan,
     networks: list[Network],
-    data: Data,
+    data: Data | Stream,
     schedule: Schedule,
     epochs: int,
     measurement: Measurement,

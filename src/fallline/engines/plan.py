@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -145,6 +145,11 @@ class Data:
         return len(self.X)
 
     @property
+    def at_hand(self) -> Data:
+        """The rows that are in memory: all of them."""
+        return self
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same rows, and for no others."""
         return fingerprint(self.X, self.Y, self.weight)
@@ -160,17 +165,20 @@ class Data:
 
 @dataclass(frozen=True)
 class Share(Data):
-    """Some of the rows, those that this process owns of all that a group of processes has; see `Engine.share`.
+    """Those of the rows that this process owns, where a group of processes has them all; see `Engine.share`.
 
     Attributes
     ----------
     n_all : int
         Rows of all processes.
+    some : Data
+        Some of the rows of all, the same for every process, for what needs no more.
     prints : str
-        Fingerprint of the rows of all processes.
+        The same for the same rows, however they are shared, and for no others.
     """
 
     n_all: int
+    some: Data
     prints: str
 
     @property
@@ -179,17 +187,18 @@ class Share(Data):
         return self.n_all
 
     @property
+    def at_hand(self) -> Data:
+        """Some of the rows."""
+        return self.some
+
+    @property
     def fingerprint(self) -> str:
-        """Of the rows of all processes, however they are parted."""
+        """Of the rows of all processes."""
         return self.prints
 
-    def rows(self, which: Array | slice) -> Data:
-        """Some of the rows of this process."""
-        return replace(self, X=self.X[which], Y=self.Y[which], weight=self.weight[..., which])
-
-    def of_start(self, k: int) -> Data:
-        """The rows of this process, with the weights that start number k gives them."""
-        return self if self.weight.ndim == 1 else replace(self, weight=self.weight[k])
+    def of_start(self, k: int) -> Share:
+        """The same rows: all starts give them the same weight."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -305,9 +314,9 @@ class Engine(ABC):
         """Numbers that each process has, float64 of shape (n_processes, *shape)."""
         return np.asarray(values, np.float64)[None]
 
-    def broadcast(self, data: bytes) -> bytes:
-        """What process 0 has."""
-        return data
+    def exchange(self, data: bytes) -> list[bytes]:
+        """What each process has."""
+        return [data]
 
     @abstractmethod
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:

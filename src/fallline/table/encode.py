@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +22,9 @@ from fallline.table.columns import (
     smoothly_clipped,
 )
 from fallline.table.names import listed
+from fallline.table.summary import Summary, recoded
 from fallline.table.table import Kind, Table, Targets, Task
-from fallline.table.targets import Target
+from fallline.table.targets import Target, guess_task
 
 Array = npt.NDArray[Any]
 
@@ -92,15 +92,30 @@ class Encoder:
         """
         if table.y is None or table.target is None:
             raise DataError(f"{table.name}: there is no target to learn")
-        if table.n_rows < 2:
-            needed = f"at least 2 rows are needed to learn from, not {table.n_rows}"
-            raise DataError(f"{table.name}: {needed} (rows held back do not count)")
+        _check_several(table.n_rows, table.name)
         try:
-            target = Target.fit(table.y, table.target, task, log, quantiles, classes)
+            known = Summary.of(table, task or guess_task(table.y), log)
+        except DataError as error:
+            raise DataError(f"{table.name}: {error}") from None
+        return cls.of_summary(known, task, quantiles, classes)
+
+    @classmethod
+    def of_summary(
+        cls,
+        known: Summary,
+        task: Task | None = None,
+        quantiles: Sequence[float] = (),
+        classes: Targets | None = None,
+    ) -> Encoder:
+        """The same, learned from a summary of the training rows; parameters and errors as of `fit`."""
+        table = known.sample
+        _check_several(known.n_rows, table.name)
+        try:
+            target = Target.of_summary(known.target, task, quantiles, classes)
         except DataError as error:
             raise DataError(f"{table.name}: {error}") from None
         if table.image_shape is None:
-            encodings = tuple(fit_column(table, j) for j in range(table.n_in))
+            encodings = tuple(fit_column(column, table.X[:, j]) for j, column in enumerate(known.columns))
         else:
             encodings = tuple(ColumnEncoding(name, "pixel") for name in table.columns)
         if all(column.role == "unused" for column in encodings):
@@ -205,7 +220,7 @@ class Encoder:
                     f"{table.name}, column {column.name!r}: it holds a {table.kind(column.name)}; a {kind} is needed"
                 )
             if kind == "category":
-                rows[:, j] = _recoded(rows[:, j], table.labels[column.name], column.labels)
+                rows[:, j] = recoded(rows[:, j], table.labels[column.name], column.labels)
         return rows
 
     def encode_inputs(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -295,11 +310,10 @@ class Encoder:
         )
 
 
-def _recoded(codes: npt.NDArray[np.float32], labels: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Positions in some labels as positions in others, -1 for those that are not among them; NaN stays."""
-    place = {label: i for i, label in enumerate(known)}
-    to = np.array([*(place.get(label, -1) for label in labels), math.nan], np.float32)
-    return to[np.where(np.isnan(codes), len(labels), codes).astype(np.int64)]
+def _check_several(n_rows: int, name: str) -> None:
+    if n_rows < 2:
+        needed = f"at least 2 rows are needed to learn from, not {n_rows}"
+        raise DataError(f"{name}: {needed} (rows held back do not count)")
 
 
 def _with_missing(codes: npt.NDArray[Any], column: ColumnEncoding) -> npt.NDArray[np.float64]:

@@ -318,11 +318,12 @@ def _days(series: pl.Series, place: Place, notation: Notation) -> npt.NDArray[np
 
 def _codes(series: pl.Series) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
     """Positions in the sorted labels, NaN where missing, and the labels."""
+    import polars as pl
+
     text = as_labels(series)
     names = sorted(text.drop_nulls().unique().to_list())
-    place = {name: i for i, name in enumerate(names)}
-    codes = [math.nan if value is None else place[value] for value in text.to_list()]
-    return np.array(codes, np.float32), tuple(names)
+    codes = text.cast(pl.Enum(names)).to_physical().cast(pl.Float32).fill_null(math.nan)
+    return codes.to_numpy(), tuple(names)
 
 
 def as_labels(series: pl.Series) -> pl.Series:

@@ -119,11 +119,9 @@ class XlaSession(Session):
 
     def _own(self, data: Data) -> list[jax.Array]:
         """X, Y and weights of this process's rows on its devices, filled up with a row of weight 0."""
-        mine = mesh.share(self.n)
-        size = mesh.rows_per_device(self.n) * jax.local_device_count()
-        own = data if isinstance(data, Share) else data.rows(mine)
-        fill = size - (mine.stop - mine.start)
-        last = Data(data.X[-1:], data.Y[-1:], data.weight[..., -1:])
+        own = data if isinstance(data, Share) else data.rows(mesh.share(self.n))
+        last = own.rows(slice(-1, None)) if len(own.X) else data.rows(slice(-1, None))
+        fill = mesh.rows_per_device(self.n) * jax.local_device_count() - len(own.X)
         filled = [np.concatenate([a, np.repeat(b, fill, axis=0)]) for a, b in ((own.X, last.X), (own.Y, last.Y))]
         weight = np.atleast_2d(own.weight)
         weight = np.concatenate([weight, np.zeros((len(weight), fill), weight.dtype)], axis=1)
@@ -191,9 +189,9 @@ class XlaEngine(Engine):
         """Through the devices; see `Engine.gather`."""
         return mesh.gather(values)
 
-    def broadcast(self, data: bytes) -> bytes:
-        """Through the devices; see `Engine.broadcast`."""
-        return mesh.broadcast(data)
+    def exchange(self, data: bytes) -> list[bytes]:
+        """Through the devices; see `Engine.exchange`."""
+        return mesh.exchange(data)
 
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
         """Begin a descent; see `Engine.session`."""
@@ -209,12 +207,7 @@ class XlaEngine(Engine):
     def loss(self, plan: Plan, parameters: Array, data: Data) -> float:
         """Forward to the loss; see `Engine.loss`."""
         with precision(parameters.dtype):
-            loss = float(_losses(_plain(plan))(jnp.asarray(parameters)[None], data.X, data.Y, data.weight)[0])
-        if not isinstance(data, Share):
-            return loss
-        weight = data.weight.sum(dtype=np.float64)
-        loss_sum, weight_sum = self.gather(np.array([loss * weight, weight])).sum(axis=0)
-        return float(loss_sum / weight_sum)
+            return float(_losses(_plain(plan))(jnp.asarray(parameters)[None], data.X, data.Y, data.weight)[0])
 
     def surface(self, plan: Plan, plane: tuple[Array, Array, Array], a: Array, b: Array, data: Data) -> Array:
         """A line of points at a time; see `Engine.surface`."""

@@ -64,12 +64,14 @@ def gather(values: Array) -> Array:
     return found.reshape(-1, *values.shape)
 
 
-def broadcast(data: bytes) -> bytes:
-    """What process 0 says; what the others bring does not count."""
+def exchange(data: bytes) -> list[bytes]:
+    """What each process has; all must ask."""
     if jax.process_count() == 1:
-        return data
-    from jax.experimental.multihost_utils import broadcast_one_to_all
+        return [data]
+    from jax.experimental.multihost_utils import process_allgather
 
-    size = int(gather(np.array([float(len(data))]))[0, 0])
-    mine = np.frombuffer(data, np.uint8) if jax.process_index() == 0 else np.zeros(size, np.uint8)
-    return np.asarray(broadcast_one_to_all(mine)).astype(np.uint8).tobytes()
+    sizes = gather(np.array(float(len(data)))).astype(int).tolist()
+    padded = np.zeros(max(1, *sizes), np.uint8)
+    padded[: len(data)] = np.frombuffer(data, np.uint8)
+    each = np.asarray(process_allgather(padded))
+    return [row[:size].tobytes() for row, size in zip(each, sizes, strict=True)]
