@@ -62,8 +62,11 @@ class Watch:
             last = time.monotonic() + FAREWELL
             while self._peers and time.monotonic() < last:
                 self._listen()
-        for peer in self._peers.values():
-            peer.close()
+        self._close()
+
+    def _close(self) -> None:
+        while self._peers:
+            self._peers.popitem()[1].close()
 
     def _watch(self, lost: Callable[[str], None], on_beat: Callable[[], None]) -> None:
         said = 0.0
@@ -81,7 +84,9 @@ class Watch:
             if what:
                 self._say(LOST + what)
                 last = time.monotonic() + FAREWELL
-                while self.process == 0 and self._peers and time.monotonic() < last:  # JAX needs it until they are gone
+                if self.process:
+                    self._close()
+                while self._peers and time.monotonic() < last:  # JAX needs process 0 until they are gone
                     self._listen()
                 lost(what)
                 return
@@ -154,17 +159,18 @@ def meet(address: str, n_processes: int, process: int, settings: dict[str, Any],
     if process == 0:
         return _gather(place, hello, deadline, seconds)
     peer = _reach(place, deadline, seconds)
+    wrong = f"process 0 at {address} went before all {n_processes} processes were there; see what it says"
     try:
         _send(peer, hello)
         told = _receive(peer, deadline + FAREWELL)
+        if "error" not in told:
+            peer.setblocking(False)
+            return Watch(process, n_processes, {0: peer}), int(told["port"])
+        wrong = str(told["error"])
     except (OSError, ValueError):
-        raise ParameterError(
-            f"process 0 at {address} went before all {n_processes} processes were there; see what it says"
-        ) from None
-    if "error" in told:
-        raise ParameterError(told["error"])
-    peer.setblocking(False)
-    return Watch(process, n_processes, {0: peer}), int(told["port"])
+        pass
+    peer.close()
+    raise ParameterError(wrong)
 
 
 def _gather(place: tuple[str, int], hello: dict[str, Any], deadline: float, seconds: float) -> tuple[Watch, int]:
@@ -184,24 +190,27 @@ def _gather(place: tuple[str, int], hello: dict[str, Any], deadline: float, seco
                 break
             try:
                 peer, _ = server.accept()
+            except OSError:
+                continue  # nobody
+            try:
                 told = _receive(peer, time.monotonic() + FAREWELL)
                 wrong, i = _misfit(hello, told, peers), told["process"]
-                peers[i if not wrong else -1] = peer
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # nobody, or somebody else
-    for peer in peers.values():
-        peer.setblocking(True)
+                peers[-1 if wrong else i] = peer
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                peer.close()  # somebody else
     with socket.create_server(("", 0)) as free:
         port = int(free.getsockname()[1])
     for peer in peers.values():
         try:
+            peer.settimeout(FAREWELL)
             _send(peer, {"error": wrong} if wrong else {"port": port})
+            peer.setblocking(False)
         except OSError:
             wrong = wrong or "a process went before all were there; start all of them again"
     if wrong:
+        for peer in peers.values():
+            peer.close()
         raise ParameterError(wrong)
-    for peer in peers.values():
-        peer.setblocking(False)
     return Watch(0, n, peers), port
 
 
