@@ -49,11 +49,11 @@ def assert_same(engine: Engine, numbers: Any) -> None:
 def paths(engine: Engine, folder: Path) -> None:
     """The path of the reference, whatever there is."""
     X, y, _ = rows()
+    weights = np.random.default_rng(1).random((3, 103))  # of each start
     for others in (
         {},
-        {"batch_size": None, "dropout": 0.0},
-        {"shuffle": False, "batch_size": 40},
-        {"sample_weight": np.random.default_rng(1).random((2, 103)), "validation": (X, y), "epochs": 5},
+        {"shuffle": False, "batch_size": 40, "dropout": 0.0},
+        {"batch_size": None, "sample_weight": weights, "validation": (X, y), "dropout": 0.0, "starts": 3},
     ):
         run = fl.descend(**settings(engine=engine, **others))
         assert distance(run, fl.descend(**settings(engine="reference", **others))) < TOLERANCE, others
@@ -98,7 +98,7 @@ def stops(engine: Engine, folder: Path) -> None:
         def on_progress(self, progress: fl.Progress) -> bool:
             return time.perf_counter() > self.end
 
-    run = fl.descend(**settings(engine=engine, epochs=10_000, batch_size=3, callbacks=[Soon()]))
+    run = fl.descend(**settings(engine=engine, epochs=10_000, callbacks=[Soon()]))
     assert run.stop_reason == "stopped"
     assert_same(engine, [len(run.history), *run.kept_steps, *run.losses])
 

@@ -132,10 +132,9 @@ def test_one_is_lost(what: str, who: int, tmp_path: Path) -> None:
 def test_one_is_told_to_end(who: int, tmp_path: Path) -> None:
     """All end, and the first one writes the model."""
     data, kept, out = write_table(tmp_path / "table"), tmp_path / "kept", tmp_path / "model.fallline"
-    told = ["--epochs", "100000", "--checkpoint", str(kept), "--out", str(out), "--json"]
+    told = ["--epochs", "100000", "--checkpoint", str(kept), "--checkpoint-every", "1", "--out", str(out), "--json"]
     with begun(train(2, data, *told)) as processes:
-        until(lambda: list(kept.glob("descent-*")), processes)
-        time.sleep(2)
+        until(lambda: list(kept.glob("descent-*3.checkpoint")), processes)
         processes[who].send_signal((signal.SIGTERM, signal.SIGINT)[who])
         said = [process.communicate(timeout=TOO_LONG) for process in processes]
         assert [process.returncode for process in processes] == [130, 130]

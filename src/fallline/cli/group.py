@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -17,6 +18,7 @@ from fallline.checkpoint import Checkpoint
 from fallline.errors import ParameterError
 
 PANEL = "Several machines"
+_is_left = False  # before all was done
 Coordinator = Annotated[
     str | None,
     typer.Option(
@@ -106,10 +108,22 @@ def group_of(
         ) from None
     same = {f"--{name.replace('_', '-')}": str(value) for name, value in typed.items() if name not in OWN}
     same |= {"--data": Path(typed["data"]).name, "fallline": __version__, "Python": sys.version.split()[0]}
+    global _is_left
+    _is_left = True
     with joined(coordinator, processes, process, same, _leads_on(kept), wait) as (number, _), _terminable():
         if number:
             warnings.simplefilter("ignore")  # process 0 says it
         yield number
+    _is_left = False
+
+
+def ended(status: int) -> int:
+    """The exit status; where the group was left by an error this exits with it, as JAX would wait for the others."""
+    if _is_left:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _leads_on(kept: Checkpoint | None) -> Callable[[], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
 import sys
@@ -14,12 +15,13 @@ from typing import Any
 
 from fallline import _core
 from fallline.engines.xla.watch import FAREWELL, meet
-from fallline.errors import ParameterError
+from fallline.errors import FalllineError, ParameterError
 
 WAIT = 300.0  # seconds that the processes have to come together
 EXIT_STATUS = 1  # of a process that lost another
 # Later than the watch notices anything: JAX aborts the process.
 HEARTBEAT, SHUTDOWN = 100, 30
+_LEFT = "fallline: this process left its group by an error, and ends with it\n"
 
 
 @contextmanager
@@ -34,7 +36,8 @@ def joined(
     """Within it this process is one of a group, and `engine="xla"` trains on the devices of all of them.
 
     Begin it before JAX computes anything. All processes must do the same within it. Where one is lost the others end:
-    each says which in a line on standard error, and exits with status 1.
+    each says which in a line on standard error, and exits with status 1. So do they where one leaves by an error; it
+    raises that, and has the status 1 too in the end.
 
     Parameters
     ----------
@@ -90,12 +93,16 @@ def joined(
             yield process, n_processes
             _end()
             is_done = True
+        except FalllineError:
+            raise
         except Exception:
             time.sleep(FAREWELL / 2)  # if it is because another was lost, the watch says so, and this ends here
             raise
         finally:
+            _core.last_words("" if is_done else _LEFT, sys.stderr.fileno(), EXIT_STATUS)
+            if not is_done:
+                atexit.register(_exit_at_once)
             watch.end(is_done)
-            _core.last_words("", 2, EXIT_STATUS)
 
 
 def _detected(seconds: float) -> tuple[str, int, int, list[int] | None]:
@@ -131,6 +138,13 @@ def _begin(address: str, n_processes: int, process: int, devices: list[int] | No
     jax.distributed.initialize(
         address, n_processes, process, devices, **{name: value for name, value in told.items() if name in known}
     )
+
+
+def _exit_at_once() -> None:
+    """Where JAX would wait for the others, and then abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_STATUS)
 
 
 def _end() -> None:
