@@ -21,8 +21,8 @@ MOST_HELD_BACK = 50_000  # rows; more would say nothing new
 SHARE_HELD_BACK = 0.2  # where the recipe would part the rows in folds, which takes all of them at hand
 LEAST_MEMORY = 64 << 20
 MOST_ROWS = 1 << 17  # of a block
-BLOCK_SHARE, BUFFER_SHARE, SOME_SHARE = 0.06, 0.28, 0.06  # of the memory: there are two buffers, and copies of a block
-CELL_BYTES = 40  # of a cell while it is read and encoded: float64 and float32 several times over
+BLOCK_SHARE, BUFFER_SHARE, SOME_SHARE = 0.12, 0.28, 0.06  # of the memory: there are two buffers, and copies of a block
+CELL_BYTES = 28  # of a cell while it is read and encoded: as float64 once, as float32 several times over
 
 Heard = Callable[[int, float], None]  # so many rows were read, and with them this share of all
 
