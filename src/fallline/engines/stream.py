@@ -45,7 +45,7 @@ class Blocks:
     --------
     >>> blocks = Blocks(size=4, n_full=3, rest=2, per_buffer=2)
     >>> blocks.n, len(blocks), blocks.buffers(seed=0, epoch=0)
-    (14, 4, [[1, 0], [2, 3]])
+    (14, 4, [[2, 0], [1, 3]])
     """
 
     size: int

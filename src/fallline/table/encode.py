@@ -257,7 +257,11 @@ class Encoder:
             some = rows[first : first + step]
             x = some[:, numbers].astype(np.float64)
             blank = np.isnan(x)
-            x = smoothly_clipped((np.where(blank, center, x) - center) * scale)
+            if blank.any():
+                x = np.where(blank, center, x)
+            x -= center
+            x *= scale
+            x = smoothly_clipped(x)
             np.concatenate(self._parts(some, x, blank), axis=1, out=out[first : first + step], casting="unsafe")
         return out
 
@@ -269,10 +273,14 @@ class Encoder:
         embedded: list[Array] = []
         plain: list[Array] = []
         codes: list[Array] = []
-        number = 0
+        number = begin = 0  # where the numbers that stand side by side began
         for j, column in enumerate(self.encodings):
+            if column.role in ("date", "yes/no"):
+                embedded.append(x[:, begin:number])
+                begin = number + (column.role == "yes/no")
             if column.role in ("number", "yes/no"):
-                (embedded if column.role == "number" else plain).append(x[:, number, None])
+                if column.role == "yes/no":
+                    plain.append(x[:, number, None])
                 if column.missing:
                     plain.append(blank[:, number, None])
                 number += 1
@@ -286,7 +294,7 @@ class Encoder:
                     codes.append(position[:, None] + 1)
                 else:
                     plain.append(encode_category(position, column))
-        return [*embedded, *plain, *codes]
+        return [*embedded, x[:, begin:number], *plain, *codes]
 
     def to_header(self) -> dict[str, Any]:
         """Give all as what JSON can hold.
