@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report, sweeps
-from benchmarks.entrants import PEERS, cores, entries, thread_counts, versions
+from benchmarks.entrants import PEERS, cores, entries, on_device, thread_counts, versions
 from benchmarks.figures import record
 from benchmarks.machine import machine
 from benchmarks.race import Race, race
 from benchmarks.workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).resolve().parent
+MANY = 1000  # starts: work for a GPU
 
 
 def arguments() -> argparse.Namespace:
@@ -36,6 +37,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sweeps", action="store_true", help="instead: the time of a step against rows, width, batch, starts, threads"
     )
+    parser.add_argument(
+        "--xla", action="store_true",
+        help="instead: the engine xla against PyTorch on the GPU, or, where there is none, on the processor",
+    )  # fmt: skip
     parser.add_argument("--peers", default=",".join(PEERS), help="of %(default)s; fallline always takes part")
     parser.add_argument("--threads", help="numbers of threads to try, by default 1, 2 and all cores")
     parser.add_argument("--isa", default="", help="cap of fallline's instruction set, for example avx2; not the peers'")
@@ -61,6 +66,10 @@ def installed(names: list[str]) -> list[str]:
 def chosen(asked: argparse.Namespace) -> list[Workload]:
     """The workloads asked for; in a hurry, with one epoch a round."""
     found = [w for w in WORKLOADS if (w.name in asked.only if asked.only else w.quick or not asked.quick)]
+    if asked.xla:
+        found = [workload for workload in found if workload.trains]
+    elif not asked.only:
+        found = [workload for workload in found if workload.starts < MANY]
     return [replace(w, epochs=1) for w in found] if asked.quick else found
 
 
@@ -87,11 +96,17 @@ def main() -> None:
     say(f"{found['processor']}, {found['cores']} cores, {', '.join(found['instruction sets'])}; {results['versions']}")
     if found["load"] is not None and found["load"] > 0.2 * found["cores"]:
         say(f"The machine has other work to do (load {found['load']:.1f}): take these figures for noise.")
+    device = "cpu" if found["gpu"] is None else "cuda"
+    if asked.xla:
+        say(f"on {found['gpu']}" if found["gpu"] else "There is no GPU here: the engine xla runs on the processor.")
     with tempfile.TemporaryDirectory() as caches:
 
         def run(workload: Workload, threads: list[int], fast: bool = False) -> Race:
             among = [peer for peer in peers if not (fast and peer == "sklearn")]
-            lanes = entries(workload, among, threads, not asked.quick, asked.isa, caches)
+            if asked.xla:
+                lanes = on_device(device, cores(), not asked.quick, among, caches)
+            else:
+                lanes = entries(workload, among, threads, not asked.quick, asked.isa, caches)
             say(f"\n{workload.name}: {workload.title}")
             done = race(workload, lanes, asked.rounds, say)
             for line in report.of_race(done):
@@ -102,15 +117,16 @@ def main() -> None:
             wanted = [sweep for sweep in sweeps.SWEEPS if not asked.only or sweep.name in asked.only]
             sweeps.run(wanted, results, run, asked.threads, lambda: write(asked.out / "sweeps.json", results))
         else:
-            races = []
+            races, name = [], f"xla-{device}" if asked.xla else "results"
             for workload in chosen(asked):
                 races.append(run(workload, asked.threads))
                 results["races"] = [record(done) for done in races]
-                write(asked.out / "results.json", results)
+                write(asked.out / f"{name}.json", results)
             say("\nTimes as long as fallline, the best setting of each (from the least of any round to the greatest):")
             say("\n".join(report.summary(races)))
     say(f"\nwritten to {asked.out}")
-    draw(asked.out, results)
+    if not asked.xla:
+        draw(asked.out, results)
 
 
 def draw(folder: Path, results: dict[str, Any]) -> None:

@@ -103,6 +103,32 @@ def entries(
     return found
 
 
+def on_device(device: str, threads: int, compiled: bool, peers: Sequence[str], caches: str) -> list[Entry]:
+    """The engine xla and PyTorch, each on the same GPU, or on the processor with all its threads.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+    threads : int
+        Of the processor.
+    compiled : bool
+        With PyTorch compiled.
+    peers : sequence of str
+    caches : str
+        As in `entries`.
+    """
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # or the first would take the GPU's memory from the others
+    environment = _xla(threads) if device == "cpu" else shared
+    found = [Entry(OURS, "fallline", "xla", threads, environment, device)]
+    if "torch" in peers:
+        ways = ["eager", *(["compiled"] if compiled else []), *(["graphs"] if device == "cuda" else [])]
+        compiler = {"TORCHINDUCTOR_CACHE_DIR": caches, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+        found += [Entry("PyTorch", "torch", way, threads, compiler, device) for way in ways]
+    if device == "cpu":
+        found.append(Entry("the native engine", "fallline", "", threads, _numpy(threads)))
+    return found
+
+
 def _numpy(count: int) -> dict[str, str]:
     """NumPy's products on so many threads."""
     return {"OPENBLAS_NUM_THREADS": str(count), "OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}

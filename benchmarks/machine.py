@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,18 @@ def machine() -> dict[str, Any]:
         "instruction sets": _core.instruction_sets(),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "gpu": gpu(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
+
+
+def gpu() -> str | None:
+    """The first GPU and its driver, as NVIDIA's own tool names them; None without it."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return said.stdout.splitlines()[0] if said.returncode == 0 and said.stdout else None
 
 
 def processor() -> str:

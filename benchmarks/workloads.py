@@ -140,6 +140,7 @@ WORKLOADS = [
     Workload("8-64-64-1", (8, 64, 64, 1), 16_000, 32, 5, quick=True),
     Workload("64-256-256-256-1", (64, 256, 256, 256, 1), 12_800, 256, 2),
     Workload("32-starts", (8, 64, 64, 1), 3_200, 32, 2, starts=32),
+    Workload("1024-starts", (8, 64, 64, 1), 3_200, 32, 1, starts=1024, checked=5),
     Workload("one-row", _DIGITS, 1, calls=2_000, quick=True),
     Workload("60000-rows", _DIGITS, 60_000, calls=5),
 ]

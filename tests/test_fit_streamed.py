@@ -1,5 +1,7 @@
 """Fits of tables that stay in their files, beside the same rows in memory."""
 
+import signal
+
 import numpy as np
 import polars as pl
 import pytest
@@ -49,7 +51,7 @@ def survey_of(folder, settings, target="y", drop=("kind",)):
     ("n", "batch", "share"), [(2777, 64, 0.2), (100, 64, 0.2), (5, 5, 0.2), (10**6, 512, 0.2), (500, 8, 0)]
 )
 def test_a_cut_leaves_whole_batches_and_each_row_once(n, batch, share):
-    cut = Cut.of(n, 10, batch, share, seed=3, memory=4 * 10**6)
+    cut = Cut.of(n, 280, batch, share, seed=3, memory=10**8)
     assert (cut.size - cut.held) % batch == 0
     spans = [cut.span(i) for i in range(len(cut))]
     assert [first for first, _ in spans] == [0, *(last for _, last in spans[:-1])]
@@ -144,10 +146,31 @@ def test_numbers_that_are_classes(folder):
     assert found.scores["accuracy"] > 0.8
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_ctrl_c_ends_it_within_an_epoch_and_it_goes_on(folder, tmp_path):
+    source, settings = Source.of(folder, "y", ["kind"]), {"starts": 2, "epochs": 6, "hidden": (16,)}
+
+    class CtrlC(Listener):
+        every = 1
+
+        def on_progress(self, progress):
+            if progress.step == 50:
+                signal.raise_signal(signal.SIGINT)
+
+    kept = Checkpoint(tmp_path / "kept", seconds=0)
+    cut = fit(source, settings, [CtrlC()], memory=MEMORY, checkpoint=kept)
+    assert cut.run.stop_reason == "interrupted"
+    assert cut.run.history.rows[-1]["epoch"] == 1
+    again = fit(source, settings, memory=MEMORY, checkpoint=Checkpoint(tmp_path / "kept", resume=True))
+    whole = fit(source, settings, memory=MEMORY)
+    for one, other in zip(again.model.networks, whole.model.networks, strict=True):
+        np.testing.assert_array_equal(one.parameters, other.parameters)
+
+
 def test_a_class_that_only_held_back_rows_have_is_known(tmp_path):
     rng, n = np.random.default_rng(0), 400
     y = rng.choice(["a", "b"], n).astype("U9")
-    for i, row in enumerate(Cut.of(n, 1, 64, 0.2, 0, MEMORY).held_back(0)[:2]):
+    for i, row in enumerate(Cut.of(n, 28, 64, 0.2, 0, MEMORY).held_back(0)[:2]):
         y[row] = f"rare {i}"
     pl.DataFrame({"x": rng.normal(size=n), "y": y}).write_parquet(tmp_path / "t.parquet")
     found = fit(Source.of(tmp_path / "t.parquet", "y"), {"epochs": 2, "starts": 1}, memory=MEMORY)

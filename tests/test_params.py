@@ -14,7 +14,7 @@ def test_names_are_those_of_the_registries():
     assert allowed["activation"] == tuple(activations.HIDDEN)
     assert set(allowed["optimizer"]) == {*optimizers.RULES, "adamw"}
     assert allowed["schedule"] == tuple(schedules.SCHEDULES)
-    assert allowed["engine"] == engines.ENGINES
+    assert allowed["engine"] == (*engines.ENGINES, "auto")
     assert set(allowed["loss"]) == {name for names in fit.LOSSES.values() for name in names} <= set(losses.LOSSES)
 
 

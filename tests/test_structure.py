@@ -32,7 +32,7 @@ ORDER = [
     ["optimizers", "schedules", "metrics", "evaluation", "network"],
     ["losses"],
     ["activations", "inputs", "rates", "sharpness", "philox", "interrupt", "threads"],
-    ["params", "wording", "checkpoint"],
+    ["params", "wording", "checkpoint", "ports"],
     ["atomic", "errors", "_core"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

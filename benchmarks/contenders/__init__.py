@@ -30,6 +30,7 @@ class Entry:
     threads : int
     environment : dict of str to str
         Of its process; an empty string removes a variable.
+    device : {"cpu", "cuda"}
     """
 
     peer: str
@@ -37,12 +38,13 @@ class Entry:
     way: str
     threads: int
     environment: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
     @property
     def label(self) -> str:
         """Peer and setting."""
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{self.peer} ({self.way}, {threads})" if self.way else f"{self.peer} ({threads})"
+        where = f"{self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else "GPU"
+        return f"{self.peer} ({self.way}, {where})" if self.way else f"{self.peer} ({where})"
 
 
 class Trainer(ABC):

@@ -48,19 +48,21 @@ class _Trainer(Trainer):
     def __init__(self, workload: Workload, entry: Entry, initial: Array) -> None:
         super().__init__(workload, initial)
         self.net = network(workload, parameters=initial[0])
-        self.threads: dict[str, Any] = {"threads": entry.threads} if TAKES_THREADS else {}
+        self.where: dict[str, Any] = {"threads": entry.threads} if TAKES_THREADS else {}
+        if entry.way == "xla":
+            self.where = {"engine": "xla"}
 
     def begin(self) -> None:
         """Nothing to do: a descent leaves its network as it is."""
 
     def train(self) -> None:
         first_step, began = _FirstStep(), time.perf_counter()
-        settings = self.threads | {"callbacks": first_step}
+        settings = self.where | {"callbacks": first_step}
         descend(self.workload, self.net, self.X, self.y, epochs=self.workload.epochs, **settings)
         self.set_up = first_step.at - began
 
     def train_in_order(self, n: int) -> Array:
-        run = descend(self.workload, self.net, self.X[:n], self.y[:n], epochs=1, shuffle=False, **self.threads)
+        run = descend(self.workload, self.net, self.X[:n], self.y[:n], epochs=1, shuffle=False, **self.where)
         return parameters_of(run)
 
     def details(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: eager with the fused optimizers, or one compiled function for a whole step.
+"""PyTorch: eager with the fused optimizers, one compiled function for a whole step, or a step as a graph of the GPU.
 
 What helps it is done for it: rows are gathered once an epoch, products are `addmm` on weights as they lie, no loss is
 read back, one function holds forward, gradient and update where it compiles, and guards are skipped once it has.
@@ -52,11 +52,15 @@ def loss(layers: Layers, x: Tensor, y: Tensor, activation: str) -> Tensor:
 class _Trainer(Trainer):
     def __init__(self, workload: Workload, entry: Entry, initial: Array) -> None:
         super().__init__(workload, initial)
-        self.rows = torch.from_numpy(self.X)
-        self.targets = torch.from_numpy(self.y if workload.classifies else self.y[:, None])
-        self.layers = [(torch.from_numpy(W.copy()), torch.from_numpy(b.copy())) for W, b in self.initial_layers]
+        self.device = torch.device(entry.device)
+        self.rows = self.put(self.X)
+        self.targets = self.put(self.y if workload.classifies else self.y[:, None])
+        self.layers = [(self.put(W.copy()), self.put(b.copy())) for W, b in self.initial_layers]
         self.flat = [part for layer in self.layers for part in layer]
         self.m, self.v = [torch.zeros_like(t) for t in self.flat], [torch.zeros_like(t) for t in self.flat]
+
+    def put(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def begin(self) -> None:
         with torch.no_grad():
@@ -79,11 +83,14 @@ class _Trainer(Trainer):
 
     def train(self) -> None:
         for _ in range(self.workload.epochs):
-            self.epoch(torch.randperm(self.workload.rows))
+            self.epoch(torch.randperm(self.workload.rows, device=self.device))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def train_in_order(self, n: int) -> Array:
-        self.epoch(torch.arange(n))
-        return flatten([(W.detach().numpy(), b.detach().numpy()) for W, b in self.layers], self.workload.starts)
+        self.epoch(torch.arange(n, device=self.device))
+        found = [(W.detach().cpu().numpy(), b.detach().cpu().numpy()) for W, b in self.layers]
+        return flatten(found, self.workload.starts)
 
     def details(self) -> dict[str, Any]:
         return details()
@@ -96,7 +103,7 @@ class _Eager(_Trainer):
         super().__init__(workload, entry, initial)
         for tensor in self.flat:
             tensor.requires_grad_()
-        self.t = [torch.zeros(()) for _ in self.flat]
+        self.t = [torch.zeros((), device=self.device) for _ in self.flat]
 
     def moments(self) -> list[Tensor]:
         return [*self.m, *self.v, *self.t]
@@ -118,10 +125,33 @@ class _Eager(_Trainer):
                 )  # fmt: skip
 
 
+class _Graphs(_Eager):
+    """The eager step, recorded once as a graph of the GPU and replayed: nothing is launched by Python but the graph."""
+
+    def __init__(self, workload: Workload, entry: Entry, initial: Array) -> None:
+        super().__init__(workload, entry, initial)
+        self.x, self.y_ = self.rows[: workload.batch].clone(), self.targets[: workload.batch].clone()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # what is made on a first call may not be made while recording
+            for _ in range(3):
+                super().step(self.x, self.y_)
+        torch.cuda.current_stream().wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            super().step(self.x, self.y_)
+
+    def step(self, x: Tensor, y: Tensor) -> None:
+        self.x.copy_(x)
+        self.y_.copy_(y)
+        self.graph.replay()
+
+
 class _Compiled(_Trainer):
     def __init__(self, workload: Workload, entry: Entry, initial: Array) -> None:
         super().__init__(workload, entry, initial)
-        self.t = torch.zeros(1, dtype=torch.float64)  # one element: a compiled step forgets to write back a scalar
+        # one element: a compiled step forgets to write back a scalar
+        self.t = torch.zeros(1, dtype=torch.float64, device=self.device)
         self.compiled = torch.compile(self._step, fullgraph=True, dynamic=False)
         self.ready = False
 
@@ -198,7 +228,6 @@ class _CompiledPredictor(_Predictor):
 def build(workload: Workload, entry: Entry, initial: Array) -> Trainer | Predictor:
     """The contender."""
     torch.set_num_threads(entry.threads)
-    compiled = entry.way == "compiled"
     if workload.trains:
-        return (_Compiled if compiled else _Eager)(workload, entry, initial)
-    return (_CompiledPredictor if compiled else _Predictor)(workload, entry, initial)
+        return {"eager": _Eager, "compiled": _Compiled, "graphs": _Graphs}[entry.way](workload, entry, initial)
+    return (_CompiledPredictor if entry.way == "compiled" else _Predictor)(workload, entry, initial)

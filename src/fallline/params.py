@@ -199,8 +199,11 @@ LOSSES = (
 )
 TRANSFORMS = ("log",)
 HELD_BACK = ("random", "last")
-ENGINES = ("native", "reference", "xla")
-_ENGINE = "What computes. native: the compiled core; reference: NumPy to be read; xla: JAX, for GPUs and TPUs."
+ENGINES = ("native", "reference", "xla", "auto")
+_ENGINE = (
+    "What computes. native: the compiled core; reference: NumPy to be read; xla: JAX, for GPUs and TPUs; auto: "
+    "xla where there is one and the work is large enough to pay, otherwise native."
+)
 
 
 def _one_of(names: Sequence[str]) -> str:

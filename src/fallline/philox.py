@@ -92,7 +92,9 @@ def shuffled(n: int, seed: int, a: int, b: int, purpose: int) -> Array:
     >>> sorted(shuffled(5, 1, 0, 0, PURPOSE_BLOCKS).tolist())
     [0, 1, 2, 3, 4]
     """
-    return np.argsort(words(n, seed, a, b, purpose), kind="stable").astype(np.int64)
+    keys = words(n, seed, a, b, purpose).astype(np.uint64) << _32 | np.arange(n, dtype=np.uint64)  # no two are equal
+    keys.sort()
+    return np.asarray(keys & _LOW, dtype=np.int64)
 
 
 def dropout_mask(shape: tuple[int, int], rate: float, seed: int, step: int, layer: int, start: int) -> Array:

@@ -27,6 +27,14 @@ def test_files_are_written(run, saved, tmp_path, out, said):
     assert {path.name for path in tmp_path.iterdir()} == {"iris.fallline", *said.split(" and ")}
 
 
+@pytest.mark.parametrize(("to", "name"), [("onnx", "iris.onnx"), ("c", "iris.c"), ("numpy", "iris.py")])
+def test_the_name_follows_from_the_format(run, saved, tmp_path, to, name):
+    code, said, _ = run("export", "iris.fallline", "--to", to)
+    assert code == 0
+    assert said.startswith(f"model   {name}")
+    assert (tmp_path / name).stat().st_size > 100
+
+
 def test_the_module_answers(run, saved, iris, tmp_path):
     run("export", "iris.fallline", "--out", "iris_model.py")
     module = {}
@@ -41,7 +49,9 @@ def test_the_module_answers(run, saved, iris, tmp_path):
     [
         (["iris.fallline", "--out", "iris.pt"], "--out iris.pt: the name must end in .onnx or .c or .py"),
         (["nothing.fallline", "--out", "a.c"], "nothing.fallline: there is no such file"),
-        (["iris.fallline"], "missing option '--out'; see 'fallline export --help'"),
+        (["iris.fallline"], "say what to write: --to, one of onnx, c, numpy, or a file's name with --out"),
+        (["iris.fallline", "--to", "pdf"], "--to is 'pdf'; it must be one of onnx, c, numpy"),
+        (["iris.fallline", "--to", "onnx", "--out", "a.c"], "--out a.c: the name must end in .onnx"),
         (["iris.fallline", "--out", "no/a.c"], "--out no/a.c: there is no folder 'no'"),
         (["iris.fallline", "--out", "a%.c"], "a%.c: the name of a C file must be of letters, digits, '-', '_' and '.', "
          "and end in '.c'"),

@@ -8,24 +8,37 @@ from typing import Annotated
 import typer
 
 from fallline.cli.output import check_different, check_writable
+from fallline.errors import ParameterError
+
+ENDINGS = {"onnx": ".onnx", "c": ".c", "numpy": ".py"}
 
 
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="|".join(ENDINGS), help="What to write; as the ending of --out says.")
+    ] = None,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
-            help="Where it is written: a name that ends in .onnx, .c (with a header .h beside it) or .py.",
+            help="Where it is written: a name that ends in .onnx, .c (with a header .h beside it) or .py; by default "
+            "beside the model.",
         ),
-    ],
+    ] = None,
 ) -> None:
     """Write a model for programs that have no fallline, what becomes of its columns included.
 
     ONNX for the many runtimes that read it; C99 that needs no library and no malloc; or a Python module that needs
     NumPy alone. All take the columns as they are in the table, by name, and give what predict gives.
     """
-    check_writable("--out", out, (".onnx", ".c", ".py"))
+    if to not in (None, *ENDINGS):
+        raise ParameterError(f"--to is {to!r}; it must be one of {', '.join(ENDINGS)}")
+    if out is None:
+        if to is None:
+            raise ParameterError(f"say what to write: --to, one of {', '.join(ENDINGS)}, or a file's name with --out")
+        out = model.with_suffix(ENDINGS[to])
+    check_writable("--out", out, (ENDINGS[to],) if to else tuple(ENDINGS.values()))
     header = out.with_suffix(".h") if out.suffix == ".c" else None
     if header is not None:
         check_writable("--out", header)

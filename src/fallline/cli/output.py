@@ -26,6 +26,19 @@ def complain(message: str, status: int = 2) -> int:
     return status
 
 
+def tell_what_is_logged() -> None:
+    """Write what the library takes note of to standard error, a line each, from now on."""
+    import logging
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complain(record.getMessage())
+
+    logger = logging.getLogger("fallline")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [Lines()]
+
+
 def check_writable(option: str, path: Path, endings: tuple[str, ...] = ()) -> None:
     """Make sure, before the work begins, that a file can be written when it is over.
 

@@ -15,7 +15,7 @@ import typer
 
 from fallline.cli.group import Coordinator, Process, Processes, Wait, check_group, group_of, is_shared
 from fallline.cli.memory import advise, as_bytes, source_of
-from fallline.cli.output import check_different, check_writable, complain
+from fallline.cli.output import check_different, check_writable, complain, tell_what_is_logged
 from fallline.cli.settings import parse, setting
 from fallline.errors import ParameterError
 from fallline.params import PARAMS
@@ -185,6 +185,7 @@ def train(
                 validation_table = read(validation_file, rows.target, columns=rows.columns, kinds=as_trained)
             callbacks: list[Listener] = [] if report is None else [Recorder()]
             if not quiet and number == 0:
+                tell_what_is_logged()
                 bar = ProgressBar(rows.n_rows if streamed else None)
                 callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
             if studio and number == 0:

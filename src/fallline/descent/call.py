@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -13,6 +14,7 @@ from fallline.checkpoint import Checkpoint, as_checkpoint
 from fallline.descent.loop import Descent
 from fallline.descent.measurement import Measurement
 from fallline.engines import Data, Engine, Plan, Share, Stream, as_engine
+from fallline.engines.choice import suited
 from fallline.errors import DataError, ParameterError
 from fallline.listeners import Listener
 from fallline.listeners.listener import as_listeners
@@ -116,8 +118,9 @@ def descend(
         what takes the time. The history has NaN in between.
     callbacks : Listener or sequence of Listener, default ()
         Hear of every slice and epoch and may stop the descent, for example `EarlyStopping(patience=10)`.
-    engine : {"native", "reference"} or Engine, default "native"
-        What computes: the compiled core, or NumPy to be read.
+    engine : {"native", "reference", "xla", "auto"} or Engine, default "native"
+        What computes: the compiled core, NumPy to be read, or JAX, for GPUs and TPUs. "auto" is JAX where there is a
+        GPU or TPU and the work is large enough to pay, which the logger "fallline" says; otherwise the core.
     threads : int, "auto" or None, default None
         How many the compiled core uses; None and "auto" mean as many as the process may use. The result is the same.
     precision : "bf16" or None, default None
@@ -213,13 +216,16 @@ def descend(
         raise ParameterError(f"monitor is {monitor!r}; it must be 'validation_loss' or one of the metrics")
     if monitor in LARGER_IS_BETTER:
         raise ParameterError(f"monitor is {monitor!r}, of which more is better; put a minus before it: '-{monitor}'")
+    n_epochs = PARAMS["epochs"].number(epochs)
+    if engine == "auto":
+        engine = suited(net.shape, net.dtype, size * len(networks), n_epochs * math.ceil(n / size), threads)
     engine = as_engine(engine, threads)
     return Descent(
         plan,
         networks,
         data,
         law,
-        PARAMS["epochs"].number(epochs),
+        n_epochs,
         Measurement(engine, plan, held_back, as_metrics(metrics), monitor),
         keep,
         _whole("measure_every", measure_every),

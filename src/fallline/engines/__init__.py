@@ -36,7 +36,8 @@ def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
 
     Parameters
     ----------
-    engine : {"native", "reference", "xla"} or Engine
+    engine : {"native", "reference", "xla", "auto"} or Engine
+        "auto" is "native" here; whoever knows how much there is to do asks `choice.suited` before.
     threads : int, "auto" or None, default None
         For the native engine to use: so many, or `fallline.threads.available()`. An `Engine` has a number of its own,
         and what the others use NumPy and JAX decide.
@@ -56,7 +57,7 @@ def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
         if threads not in (None, "auto"):
             raise ParameterError(f"threads is {threads}, but the engine is made already: {engine!r}; leave one out")
         return engine
-    if engine == "native":
+    if engine in ("native", "auto"):
         from fallline.engines.native import NativeEngine
 
         return NativeEngine(threads)
@@ -72,4 +73,4 @@ def as_engine(engine: Engine | str, threads: int | str | None = None) -> Engine:
                 f"engine 'xla' needs the package {error.name}; install it with: pip install 'fallline[jax]'"
             ) from None
         return XlaEngine()
-    raise ParameterError(f"engine {engine!r} is unknown{did_you_mean(engine, ENGINES)}")
+    raise ParameterError(f"engine {engine!r} is unknown{did_you_mean(engine, (*ENGINES, 'auto'))}")

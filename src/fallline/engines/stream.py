@@ -7,6 +7,7 @@ are shuffled. A batch never crosses two buffers, so an epoch has as many steps a
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class Blocks:
     --------
     >>> blocks = Blocks(size=4, n_full=3, rest=2, per_buffer=2)
     >>> blocks.n, len(blocks), blocks.buffers(seed=0, epoch=0)
-    (14, 4, [[1, 0], [2, 3]])
+    (14, 4, [[2, 0], [1, 3]])
     """
 
     size: int
@@ -235,7 +236,7 @@ class StreamedSession(Session):
 
     def state(self) -> State:
         """What it knows; see `Session.state`."""
-        return self._state if self._inner is None else self._inner.state()
+        return copy.deepcopy(self._state) if self._inner is None else self._inner.state()
 
     def resume(self, state: State) -> None:
         """Go on from there, be it within a buffer; see `Session.resume`."""

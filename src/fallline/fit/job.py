@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fallline import losses, metrics, params
 from fallline.checkpoint import Checkpoint
 from fallline.descent import descend
 from fallline.engines import Share, Stream
+from fallline.engines.choice import suited
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.fit.beside import linear_network
 from fallline.fit.rows import Rows
@@ -171,6 +173,11 @@ class Job:
         measured = {} if validation is None else _metrics(encoder.target, monitor)
         asks = bool(settled["patience"]) or monitor is not None
         keeps_best = validation is not None and (recipe.keeps_best or asks)
+        if settled["engine"] == "auto":
+            size = min(settled["batch_size"], rows.n_trained)
+            n_steps = settled["epochs"] * math.ceil(rows.n_trained / size)
+            shape, n_starts = networks[0].shape, settled["starts"]
+            settled["engine"] = suited(shape, networks[0].dtype, size * n_starts, n_steps, settled["threads"])
         rule, rates = recipe.rule(settled)
         passed_on = {name: settled[name] for name in _PASSED_ON} | {
             "loss": loss or loss_of(settled, encoder.target),

@@ -13,6 +13,7 @@ from fallline.engines import Engine
 from fallline.errors import DataError, ParameterError
 from fallline.recipes import RECIPES
 from fallline.table import Source, Summary, Table
+from fallline.table.columns import MOST_ONE_HOT
 from fallline.table.summary import joined, sampled
 from fallline.table.table import Indices
 from fallline.table.target_summary import MOST_CLASSES
@@ -22,8 +23,9 @@ MOST_HELD_BACK = 50_000  # rows; more would say nothing new
 SHARE_HELD_BACK = 0.2  # where the recipe would part the rows in folds, which takes all of them at hand
 LEAST_MEMORY = 64 << 20
 MOST_ROWS = 1 << 17  # of a block
-BLOCK_SHARE, BUFFER_SHARE, SOME_SHARE = 0.06, 0.28, 0.06  # of the memory: there are two buffers, and copies of a block
-CELL_BYTES = 40  # of a cell while it is read and encoded: float64 and float32 several times over
+BLOCK_SHARE, BUFFER_SHARE, SOME_SHARE = 0.12, 0.28, 0.06  # of the memory: there are two buffers, and copies of a block
+# What a cell takes while it is read and encoded: float64 once, float32 several times over, and what becomes of it.
+CELL_BYTES = {"number": 28, "date": 28 + 7 * 12, "category": 28 + MOST_ONE_HOT * 8}
 
 Heard = Callable[[int, float], None]  # so many rows were read, and with them this share of all
 
@@ -56,12 +58,14 @@ class Cut:
     seed: int
 
     @classmethod
-    def of(cls, n_rows: int, n_columns: int, batch: int, share: float, seed: int, memory: int) -> Cut:
+    def of(cls, n_rows: int, row_bytes: int, batch: int, share: float, seed: int, memory: int) -> Cut:
         """Cut so that a block leaves whole batches to learn from, and takes its share of the memory.
 
         Parameters
         ----------
-        n_rows, n_columns : int
+        n_rows : int
+        row_bytes : int
+            What a row takes while it is read and encoded.
         batch : int
             Rows of a batch.
         share : float
@@ -70,9 +74,9 @@ class Cut:
         memory : int
             Bytes.
         """
-        most = min(MOST_ROWS, int(BLOCK_SHARE * memory) // (CELL_BYTES * n_columns))
+        most = min(MOST_ROWS, int(BLOCK_SHARE * memory) // row_bytes)
         learned = max(1, most // batch) * batch
-        share = min(share, MOST_HELD_BACK / n_rows)
+        share = min(share, MOST_HELD_BACK / n_rows, max(1, SOME_SHARE * memory / row_bytes) / n_rows)
         held = max(1, int(learned * share / (1 - share))) if share else 0
         return cls(n_rows, learned + held, held, seed)
 
@@ -179,7 +183,8 @@ class Survey:
         n_last = 0
         if share and checked["hold_back"] == "last":
             n_last, share = min(MOST_HELD_BACK, n - 1, max(1, round(n * share))), 0.0
-        cut = Cut.of(n - n_last, len(source.columns), settled["batch_size"], share, seed, memory)
+        row_bytes = sum(CELL_BYTES[source.kinds[name]] for name in source.columns)
+        cut = Cut.of(n - n_last, row_bytes, settled["batch_size"], share, seed, memory)
         held: list[tuple[Table, Indices]] = []
         numbers: list[Indices] = []
         process, n_processes = (0, 1) if engine is None else engine.group

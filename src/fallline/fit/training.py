@@ -240,7 +240,8 @@ def fit(
         linear = job.linear_networks(epochs, Deadline(budget.deadline), beside) if wants_linear else []
         few = n_rows < MOST_BLENDED and settled["combine"] == "average"
         unseen = Unseen.of(rows, job.data, job.validation)
-        judgement = judge(job.encoder, rows, unseen, engine, networks, starts, linear, job.keeps_best, few)
+        judge_by = as_engine(settled["engine"], settled["threads"])
+        judgement = judge(job.encoder, rows, unseen, judge_by, networks, starts, linear, job.keeps_best, few)
         networks, shares = with_linear(networks, linear, judgement.linear_share)
     model = Model(
         job.encoder,

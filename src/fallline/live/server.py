@@ -9,7 +9,6 @@ import io
 import json
 import re
 import secrets
-import socket as sockets
 import tempfile
 import webbrowser
 from functools import cache
@@ -31,6 +30,7 @@ from fallline.live.guard import Guard, hosts_of
 from fallline.live.result import model_of
 from fallline.live.studio import Studio
 from fallline.live.tab import Tab
+from fallline.ports import bound
 
 LARGEST_UPLOAD = 64 << 20  # bytes
 LARGEST_COMMAND = 64 << 10  # bytes
@@ -197,20 +197,14 @@ class Server:
 
     def __init__(self, studio: Studio, host: str = "127.0.0.1", port: int = 0) -> None:
         self.studio = studio
-        family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-        self._socket = sockets.socket(family, sockets.SOCK_STREAM)
-        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         try:
-            self._socket.bind((host, port))
-            self._socket.listen(BACKLOG)  # from now on, so that whoever reads the address gets in
-        except OSError as error:
-            self._socket.close()
+            self._socket, address = bound(host, port, BACKLOG)
+        except ParameterError:
             studio.close()
-            raise ParameterError(f"cannot serve at {host}, port {port}: {error.strerror or error}") from None
+            raise
         self.port = int(self._socket.getsockname()[1])
         token = secrets.token_urlsafe(32)
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self.port}/#t={token}"
+        self.url = f"{address}#t={token}"
         config = uvicorn.Config(
             Guard(app(studio), hosts_of(host, self.port), token),
             log_level="error",

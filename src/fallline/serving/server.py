@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket as sockets
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import final
 
 import uvicorn
 
-from fallline.errors import ParameterError
 from fallline.model import Model
+from fallline.ports import bound
 from fallline.serving.limits import Limits
 from fallline.serving.service import app
 
@@ -61,17 +60,8 @@ class Server:
         allowed: Sequence[str] = (),
     ) -> None:
         limits = limits or Limits()
-        family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-        self._socket = sockets.socket(family, sockets.SOCK_STREAM)
-        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-            self._socket.listen(BACKLOG)  # from now on, so that whoever reads the address gets in
-        except OSError as error:
-            self._socket.close()
-            raise ParameterError(f"cannot serve at {host}, port {port}: {error.strerror or error}") from None
+        self._socket, self.url = bound(host, port, BACKLOG)
         self.port = int(self._socket.getsockname()[1])
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
         hosts = (*LOOPBACK, "[::1]", *allowed) if host in LOOPBACK or allowed else None
         served, self._pool = app(model, name, limits, threads, hosts)
         config = uvicorn.Config(

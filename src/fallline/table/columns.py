@@ -155,7 +155,11 @@ def _robust(x: Array, low: float, high: float) -> tuple[float, float]:
 
 def smoothly_clipped(z: Array) -> Array:
     """Z / sqrt(1 + (z / 3)^2): like z in the middle, and never beyond 3 (Holzmueller et al. 2024)."""
-    return np.asarray(z / np.sqrt(1 + np.square(z / 3)))
+    below: Array = z / 3
+    np.square(below, out=below)
+    below += 1
+    np.sqrt(below, out=below)
+    return np.divide(z, below, out=below)
 
 
 def encode_date(days: Array, column: ColumnEncoding) -> Array:

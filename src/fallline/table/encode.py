@@ -28,6 +28,7 @@ from fallline.table.targets import Target, guess_task
 
 Array = npt.NDArray[Any]
 
+CACHED_NUMBERS = 1 << 15  # that are encoded at once: few enough to stay in the processor's cache
 MOST_EMBEDDED = 300  # columns; where there are more, they go in as they are
 
 
@@ -201,8 +202,8 @@ class Encoder:
         missing = [column.name for column in self.encodings if column.name not in place and column.role != "unused"]
         if missing:
             raise DataError(f"{table.name}: missing column {listed(missing)} (columns: {listed(table.columns)})")
-        if table.columns == self.columns and not table.labels:
-            rows = table.X
+        if table.columns == self.columns:
+            rows = table.X.copy() if table.labels else table.X
         else:
             rows = np.stack(
                 [
@@ -250,16 +251,36 @@ class Encoder:
             return np.array(rows, dtype=np.float32, order="C")
         numbers = [j for j, column in enumerate(self.encodings) if column.role in ("number", "yes/no")]
         center, scale = (np.array([getattr(self.encodings[j], name) for j in numbers]) for name in ("center", "scale"))
-        x = rows[:, numbers].astype(np.float64)
-        blank = np.isnan(x)
-        x = smoothly_clipped((np.where(blank, center, x) - center) * scale)
+        out = np.empty((len(rows), self.n_in), np.float32)
+        step = max(1, CACHED_NUMBERS // max(1, self.n_in))
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            x = some[:, numbers].astype(np.float64)
+            blank = np.isnan(x)
+            if blank.any():
+                x = np.where(blank, center, x)
+            x -= center
+            x *= scale
+            x = smoothly_clipped(x)
+            np.concatenate(self._parts(some, x, blank), axis=1, out=out[first : first + step], casting="unsafe")
+        return out
+
+    def _parts(self, rows: Array, x: Array, blank: Array) -> list[Array]:
+        """What stands side by side: numbers to embed, plain numbers, codes; of `x`, the numbers, where `blank` not.
+
+        All of shape (n, ...).
+        """
         embedded: list[Array] = []
         plain: list[Array] = []
         codes: list[Array] = []
-        number = 0
+        number = begin = 0  # where the numbers that stand side by side began
         for j, column in enumerate(self.encodings):
+            if column.role in ("date", "yes/no"):
+                embedded.append(x[:, begin:number])
+                begin = number + (column.role == "yes/no")
             if column.role in ("number", "yes/no"):
-                (embedded if column.role == "number" else plain).append(x[:, number, None])
+                if column.role == "yes/no":
+                    plain.append(x[:, number, None])
                 if column.missing:
                     plain.append(blank[:, number, None])
                 number += 1
@@ -273,7 +294,7 @@ class Encoder:
                     codes.append(position[:, None] + 1)
                 else:
                     plain.append(encode_category(position, column))
-        return np.ascontiguousarray(np.concatenate([*embedded, *plain, *codes], axis=1), dtype=np.float32)
+        return [*embedded, x[:, begin:number], *plain, *codes]
 
     def to_header(self) -> dict[str, Any]:
         """Give all as what JSON can hold.

@@ -59,7 +59,7 @@ class ColumnSummary:
     @classmethod
     def of(cls, table: Table, j: int) -> ColumnSummary:
         """Of column `j` of a table."""
-        name, x = table.columns[j], table.X[:, j]
+        name, x = table.columns[j], np.ascontiguousarray(table.X[:, j])
         kind = table.kind(name)
         blank = np.isnan(x)
         known = cls(name, kind, len(x), int(blank.sum()))
