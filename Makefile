@@ -7,7 +7,7 @@ BIN := .venv/bin
 NATIVE := $(shell find native -name '*.[ch]pp')
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(shell find native -name CMakeLists.txt) $(NATIVE)
 
-.PHONY: help run test native-test sanitize lint docs format bench clean
+.PHONY: help run test test-hosts native-test sanitize lint docs format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,9 @@ run: .venv/.installed ## train a network on the bundled digits, and keep the mod
 
 test: run .venv/.test ## the same as run, then the whole test suite
 	$(BIN)/pytest
+
+test-hosts: .venv/.installed .venv/.test ## the tests of several processes that train together
+	$(BIN)/pytest -m hosts
 
 native-test: .venv/.installed ## the C++ tests; SANITIZE=address,undefined or thread to look for more
 	$(BIN)/cmake -S . -B $(NATIVE_BUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fallline import _core
 from fallline.philox import PURPOSE_DROPOUT, PURPOSE_ROWS, dropout_mask, philox, row_order, words
 
 ONES = 0xFFFFFFFF
@@ -126,3 +127,10 @@ def test_masks_and_orders_draw_from_different_sequences():
 
 def test_a_shorter_batch_gets_the_beginning_of_the_same_mask():
     np.testing.assert_array_equal(dropout_mask((5, 6), 0.3, 1, 2, 3, 4), dropout_mask((9, 6), 0.3, 1, 2, 3, 4)[:5])
+
+
+@pytest.mark.parametrize(("n", "seed", "epoch"), [(1, 0, 0), (2, 1, 1), (1000, 2**63 + 5, 3), (1001, 7, 2**33 + 1)])
+def test_the_compiled_row_order_is_the_same(n, seed, epoch):
+    order = np.empty(n, np.int64)
+    _core.row_order(seed, epoch, order)
+    np.testing.assert_array_equal(order, row_order(n, seed, epoch))

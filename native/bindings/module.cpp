@@ -6,10 +6,19 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <csignal>
+#include <cstdlib>
 #include <stdexcept>
 #include <tuple>
 
+#ifdef _WIN32
+#include <io.h>
+#else
+#include <unistd.h>
+#endif
+
 #include "api.hpp"
+#include "core/philox.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -226,6 +235,25 @@ void bind(nb::module_& m, const char* session_name, const char* predictor_name) 
       "out"_a.noconvert(), "threads"_a);
 }
 
+// What a process says when a library in it aborts, as JAX does where the process that coordinates is lost: no exception
+// tells of that, and Python hears of it too late.
+struct LastWords {
+  std::string text;
+  int descriptor = 2, status = 1;
+};
+
+LastWords& last_words() {
+  static LastWords words;
+  return words;
+}
+
+extern "C" void say_last_words(int) {
+  const LastWords& words = last_words();
+  if (write(words.descriptor, words.text.data(), static_cast<unsigned>(words.text.size())) < 0)
+    std::_Exit(words.status);
+  std::_Exit(words.status);
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -268,6 +296,21 @@ NB_MODULE(_core, m) {
   bind<float>(m, "SessionFloat32", "PredictorFloat32");
   bind<double>(m, "SessionFloat64", "PredictorFloat64");
 
+  m.def(
+      "row_order",
+      [](uint64_t seed, int64_t epoch, Out<int64_t, Row> out) {
+        const nb::gil_scoped_release released;
+        fallline::row_order(seed, epoch, static_cast<int64_t>(out.shape(0)), out.data());
+      },
+      "seed"_a, "epoch"_a, "out"_a.noconvert());
+  m.def(
+      "last_words",
+      [](const std::string& text, int descriptor, int status) {
+        std::signal(SIGABRT, SIG_DFL);
+        last_words() = {text, descriptor, status};
+        if (!text.empty()) std::signal(SIGABRT, say_last_words);
+      },
+      "text"_a, "descriptor"_a, "status"_a);
   m.def("fma_peak", &fallline::fma_peak, "threads"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("instruction_sets", &fallline::instruction_sets);
   m.def("instruction_set", &fallline::instruction_set);

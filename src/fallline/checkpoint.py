@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import numpy as np
@@ -199,6 +200,14 @@ def read(path: Path) -> Contents:
         raise CheckpointError(f"{path}: damaged (its checksum is another)")
     tensors |= {name: tensors[other].copy() for name, other in header["same"].items()}
     return Contents(path, header, {name: tensors[name] for name in header["names"]})
+
+
+def contents(data: bytes, folder: Path) -> Contents:
+    """What the bytes of a checkpoint hold that is in some process's folder; `CheckpointError` as from `read`."""
+    with TemporaryDirectory() as own:
+        path = Path(own) / "copy.checkpoint"
+        path.write_bytes(data)
+        return replace(read(path), path=folder / path.name)
 
 
 def fingerprint(*arrays: Array) -> str:

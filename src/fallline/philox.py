@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-PURPOSE_ROWS, PURPOSE_DROPOUT = 0, 1
+PURPOSE_ROWS, PURPOSE_DROPOUT, PURPOSE_SAMPLE, PURPOSE_BLOCKS, PURPOSE_HELD_BACK = 0, 1, 2, 3, 4
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -58,13 +58,13 @@ def philox(counter: Array, key: tuple[int, int]) -> Array:
     return np.stack([c0, c1, c2, c3]).astype(np.uint32)
 
 
-def words(n: int, seed: int, a: int, b: int, purpose: int) -> Array:
-    """The first `n` words of the sequence `(a, b, purpose)` of a seed, as uint32 of shape (n,)."""
-    blocks = np.arange((n + 3) // 4, dtype=np.uint64)
+def words(n: int, seed: int, a: int, b: int, purpose: int, first: int = 0) -> Array:
+    """`n` words of the sequence `(a, b, purpose)` of a seed, from number `first` on, as uint32 of shape (n,)."""
+    blocks = np.arange(first // 4, (first + n + 3) // 4, dtype=np.uint64)
     counter = np.empty((4, len(blocks)), dtype=np.uint64)
     counter[0], counter[1], counter[2], counter[3] = blocks, a & 0xFFFFFFFF, b & 0xFFFFFFFF, purpose | a >> 32 << 8
     key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
-    return np.ravel(philox(counter, key).T)[:n]
+    return np.ravel(philox(counter, key).T)[first % 4 :][:n]
 
 
 def row_order(n: int, seed: int, epoch: int) -> Array:
@@ -82,6 +82,19 @@ def row_order(n: int, seed: int, epoch: int) -> Array:
     for i, j in zip(range(n - 1, 0, -1), partners.tolist(), strict=True):
         order[i], order[j] = order[j], order[i]
     return np.asarray(order, dtype=np.int64)
+
+
+def shuffled(n: int, seed: int, a: int, b: int, purpose: int) -> Array:
+    """The numbers from 0 to n - 1 in an order of their own for `(a, b, purpose)`: int64 of shape (n,).
+
+    Examples
+    --------
+    >>> sorted(shuffled(5, 1, 0, 0, PURPOSE_BLOCKS).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    keys = words(n, seed, a, b, purpose).astype(np.uint64) << _32 | np.arange(n, dtype=np.uint64)  # no two are equal
+    keys.sort()
+    return np.asarray(keys & _LOW, dtype=np.int64)
 
 
 def dropout_mask(shape: tuple[int, int], rate: float, seed: int, step: int, layer: int, start: int) -> Array:

@@ -16,6 +16,7 @@ from fallline.cli.datasets import datasets
 from fallline.cli.evaluate import evaluate
 from fallline.cli.explain import explain
 from fallline.cli.export import export
+from fallline.cli.group import ended
 from fallline.cli.info import info
 from fallline.cli.output import complain
 from fallline.cli.predict import predict
@@ -99,7 +100,7 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter gets an escape
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
-        return _run()
+        return ended(_run())
 
 
 def _run() -> int:

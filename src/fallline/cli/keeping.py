@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 LONG = 60.0  # seconds after which a training is kept though nobody asked for it
 
 
-def checkpoint_of(asked: str | None, out: Path, seconds: float, resume: bool) -> Checkpoint | None:
+def checkpoint_of(
+    asked: str | None, out: Path, seconds: float, resume: bool, at_once: bool = False
+) -> Checkpoint | None:
     """Where to keep a training.
 
     Parameters
@@ -26,6 +28,8 @@ def checkpoint_of(asked: str | None, out: Path, seconds: float, resume: bool) ->
         Of the model.
     seconds : float
     resume : bool
+    at_once : bool
+        Whether it is kept from the beginning though nobody asked for it.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def checkpoint_of(asked: str | None, out: Path, seconds: float, resume: bool) ->
         The folder cannot be one, or there is none to go on from.
     """
     if asked is None:
-        return Checkpoint(f"{out}.checkpoint", seconds, resume, after=LONG)
+        return Checkpoint(f"{out}.checkpoint", seconds, resume, after=0.0 if at_once else LONG)
     if asked == "none":
         if resume:
             raise ParameterError("--resume needs a checkpoint, but --checkpoint is none")

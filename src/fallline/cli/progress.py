@@ -51,6 +51,8 @@ class RowsBar:
         speed = f"{self._rows:,} rows {self._done}, {self._rows / seconds:,.0f} a second"
         self._bar.update(self._task, completed=share or 0, total=None if share is None else 1, speed=speed)
         self._bar.refresh()
+        if share == 1:
+            self.close()
 
     def _begin(self) -> None:
         from rich.console import Console
@@ -73,6 +75,9 @@ class RowsBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Give the terminal back."""
         if self._bar is not None:
             self._bar.stop()

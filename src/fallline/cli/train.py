@@ -6,13 +6,15 @@ import math
 import shlex
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallline.cli.group import Coordinator, Process, Processes, Wait, check_group, group_of, is_shared
+from fallline.cli.memory import advise, as_bytes, source_of
 from fallline.cli.output import check_different, check_writable, complain, tell_what_is_logged
 from fallline.cli.settings import parse, setting
 from fallline.errors import ParameterError
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fallline.fit import Fit
-    from fallline.table import Kind, Table
+    from fallline.table import Kind, Source, Table
 
+_STATUS = {"interrupted": 130, "diverged": 1}  # by the stop reason
 KINDS = ("number", "category", "date")
 DATA = (
-    "CSV, Parquet, Arrow, Feather, JSON lines, NPZ or IDX file; - for CSV on standard input; or a bundled set, such as "
-    "digits."
+    "CSV, Parquet, Arrow, Feather, JSON lines, NPZ or IDX file; a folder of Parquet or Arrow files, or a pattern in "
+    "quotes; - for CSV on standard input; or a bundled set, such as digits."
 )
 # How a command is told which columns of its DATA are what.
 Target = Annotated[
@@ -89,6 +92,13 @@ def train(
     combine: Annotated[str, setting("combine")] = "average",
     time_budget: Annotated[str, setting("time_budget")] = "none",
     seed: Annotated[str, setting("seed")] = "0",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Stream the rows of Parquet or Arrow files through so much memory, such as 1GB, be they many more.",
+        ),
+    ] = None,
     threads: Annotated[str, setting("threads")] = "auto",
     precision: Annotated[str, setting("precision")] = "none",
     repair: Annotated[str, setting("repair")] = "3",
@@ -108,6 +118,10 @@ def train(
             "--resume", help="Go on from the last checkpoint: the same command, and the same model in the end."
         ),
     ] = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
+    wait: Wait = 300.0,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to look at: one .html file with pictures.")
     ] = None,
@@ -124,11 +138,14 @@ def train(
     and the exit status is 130. If the loss of every start became infinite the last good model is written and the exit
     status is 1. A training that was cut short goes on with --resume.
     """
-    settings = parse({name: text for name, text in locals().items() if name in PARAMS and name != "validation"})
+    typed = dict(locals())
+    settings = parse({name: text for name, text in typed.items() if name in PARAMS and name != "validation"})
     kinds = kinds_of(column or ())
     validation_file = None if validation == "auto" or _is_number(validation) else validation
     if validation_file is None:
         settings["validation"] = PARAMS["validation"].parse(validation)
+    memory_size = None if memory is None else as_bytes(memory)
+    check_group(coordinator, processes, process, engine, data, memory)
     check_writable("--out", out)
     if history is not None:
         check_writable("--history", history, (".csv", ".json"))
@@ -140,28 +157,45 @@ def train(
 
     from fallline.cli.account import account
     from fallline.cli.keeping import Keeping, checkpoint_of
+    from fallline.cli.progress import RowsBar
     from fallline.fit import diagnose, fit
     from fallline.listeners import Listener, Recorder
     from fallline.listeners.progress_bar import ProgressBar
-    from fallline.table import read
+    from fallline.table import Source, Table, read
 
     began = time.perf_counter()
-    kept = checkpoint_of(checkpoint, out, checkpoint_every, resume)
-    table = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
-    groups = None
-    if group is not None:
-        table, groups = table.without(group)
-    validation_table = None
-    if validation_file is not None:
-        as_trained = {name: table.kind(name) for name in table.columns}
-        validation_table = read(validation_file, table.target, columns=table.columns, kinds=as_trained)
-    callbacks: list[Listener] = [] if report is None else [Recorder()]
-    if not quiet:
-        tell_what_is_logged()
-        bar = ProgressBar()
-        callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
-    with _page() if studio else nullcontext():
-        fitted = fit(table, settings, callbacks, validation_table, groups=groups, checkpoint=kept)
+    alone = coordinator is None
+    kept = checkpoint_of(checkpoint, out, checkpoint_every, resume, at_once=not alone)
+    groups, streamed = None, memory_size is not None
+    rows: Table | Source
+    with ExitStack() as page:
+        with group_of(coordinator, processes, process, wait, typed, kept) as number:
+            if streamed or (not alone and is_shared(data, group, studio)):
+                given = {"group": group is not None, "studio": studio}
+                rows = source_of(data, target=target, drop=drop or [], kinds=kinds, **given)
+                as_trained = dict(rows.kinds)
+            else:
+                advise(data)
+                rows = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
+                if group is not None:
+                    rows, groups = rows.without(group)
+                as_trained = {name: rows.kind(name) for name in rows.columns}
+            validation_table = None
+            if validation_file is not None:
+                validation_table = read(validation_file, rows.target, columns=rows.columns, kinds=as_trained)
+            callbacks: list[Listener] = [] if report is None else [Recorder()]
+            if not quiet and number == 0:
+                tell_what_is_logged()
+                bar = ProgressBar(rows.n_rows if streamed else None)
+                callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
+            if studio and number == 0:
+                page.enter_context(_page())
+            with RowsBar("read", shown=isinstance(rows, Source) and not quiet and number == 0) as reading:
+                told = (rows, settings, callbacks, validation_table)
+                fitted = fit(*told, groups=groups, checkpoint=kept, memory=memory_size, heard=reading.advance)
+        if number:  # process 0 has the rest to do
+            return _STATUS.get(fitted.run.stop_reason, 0)
+        table = rows if isinstance(rows, Table) else fitted.rows.train  # of a stream a sample
         fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
         reason = fitted.run.stop_reason
         findings = diagnose(fitted, table)
@@ -175,7 +209,7 @@ def train(
             from fallline.report import report_of_fit, write
 
             write(report_of_fit(fitted, table, findings), report)
-        summary = _summary(fitted, table, out if written else None, time.perf_counter() - began)
+        summary = _summary(fitted, rows.name, out if written else None, time.perf_counter() - began)
         summary["report"] = None if report is None else str(report)
         if as_json:
             from fallline.files.model_file import to_json
@@ -186,13 +220,12 @@ def train(
         if kept is not None and checkpoint is None and written and reason != "interrupted":
             kept.remove()
             kept.named("linear").remove()
-        status = 130 if reason == "interrupted" else 1
         if not written:
-            return complain("nothing was learned, so no model was written", status)
+            return complain("nothing was learned, so no model was written", _STATUS.get(reason, 1))
         if reason == "interrupted":
             leads_on = "; --resume goes on" if kept is not None and kept.files else ""
-            return complain(f"{fitted.run.message}, in {out}{leads_on}", status)
-        return 1 if reason == "diverged" else 0
+            return complain(f"{fitted.run.message}, in {out}{leads_on}", _STATUS[reason])
+        return _STATUS.get(reason, 0)
 
 
 def _page() -> AbstractContextManager[Any]:
@@ -221,12 +254,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dict[str, Any]:
+def _summary(fitted: Fit, name: str, out: Path | None, seconds: float) -> dict[str, Any]:
     """Say what came of it, for programs."""
     model, run = fitted.model, fitted.run
     return {
         "model": None if out is None else str(out),
-        "data": table.name,
+        "data": name,
         "task": model.task,
         "target": model.encoder.target.name,
         "classes": None if model.classes is None else model.classes.tolist(),
@@ -236,7 +269,7 @@ def _summary(fitted: Fit, table: Table, out: Path | None, seconds: float) -> dic
         "layers": list(model.network.layer_sizes),
         "activation": model.training["settings"]["activation"],
         "parameters": len(model.network.parameters),
-        "rows_trained": len(fitted.train_rows),
+        "rows_trained": fitted.rows.n_trained,
         "rows_held_back": len(fitted.held_back_rows),
         "scores": fitted.scores,
         "beside": fitted.beside,

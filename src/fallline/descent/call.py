@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fallline.checkpoint import Checkpoint, as_checkpoint
 from fallline.descent.loop import Descent
 from fallline.descent.measurement import Measurement
-from fallline.engines import Data, Engine, Plan, as_engine
+from fallline.engines import Data, Engine, Plan, Share, Stream, as_engine
 from fallline.engines.choice import suited
 from fallline.errors import DataError, ParameterError
 from fallline.listeners import Listener
@@ -33,8 +33,8 @@ Array = npt.NDArray[Any]
 
 def descend(
     net: Network | Sequence[Network],
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
+    X: npt.ArrayLike | Stream | Share,
+    y: npt.ArrayLike = (),
     loss: Loss | str = "auto",
     optimizer: StepRule | str = "adam",
     schedule: Schedule | str = "constant",
@@ -69,8 +69,10 @@ def descend(
         The first start, or each start as given: `[net] * 3` is the same one three times, for a sweep. They are left as
         they are, the run has its own copies.
     X : array of shape (n, n_in)
+        In a group of processes (docs/many-machines.md) all rows, of which the engine takes this process's share. Or
+        with the targets a `fallline.engines.Stream`, rows that are read as they are needed, or that `Share`.
     y : array of shape (n,) or (n, n_targets)
-        Targets; classes as whole numbers where the network has several outputs.
+        Targets, but of a stream or share; classes as whole numbers where the network has several outputs.
     loss : Loss or str, default "auto"
         See `fallline.losses`; "auto" follows the output: squared error for identity, cross-entropy otherwise. Of an
         `OwnLoss` the gradient is compared with finite differences first; only the reference engine takes it.
@@ -183,8 +185,8 @@ def descend(
     networks, settings = as_starts(net, rule, starts, l1, l2)
     net = networks[0]
     record = as_loss(loss, net.output)
-    data = Data.of(net, record, X, y, sample_weight, len(networks))
-    if isinstance(record, OwnLoss):
+    data = X if isinstance(X, (Stream, Share)) else Data.of(net, record, X, y, sample_weight, len(networks))
+    if isinstance(record, OwnLoss) and isinstance(data, Data):
         record.check_gradient(net.forward(data.X[:8]).A[-1], data.Y[:8])
     n = data.n
     size = n if batch_size is None else min(PARAMS["batch_size"].number(batch_size), n)

@@ -20,7 +20,7 @@ from fallline.descent import words
 from fallline.descent.measurement import Measurement
 from fallline.descent.repair import GoodPoints
 from fallline.descent.saving import Saver, identity, remember, remind
-from fallline.engines import Data, Engine, Plan, Session, Slice, Start, State
+from fallline.engines import Data, Engine, Plan, Session, Slice, Start, State, Stream, session_of
 from fallline.errors import DivergenceError, DivergenceWarning
 from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress, Recorder, Repair
@@ -42,7 +42,7 @@ class Descent:
         self,
         plan: Plan,
         networks: list[Network],
-        data: Data,
+        data: Data | Stream,
         schedule: Schedule,
         epochs: int,
         measurement: Measurement,
@@ -66,6 +66,7 @@ class Descent:
         self.factors = Factors(schedule, self.n_steps)
         self.began = time.perf_counter()
         self.interrupted = threading.Event()
+        self.is_alone = engine.group[1] == 1
         first = np.stack([network.parameters for network in networks])
         self.begun_at = first
         # Where it stands: all this is in a checkpoint.
@@ -82,13 +83,13 @@ class Descent:
         if checkpoint is not None:
             own = {"keep": keep, "measure_every": measure_every, "repair": repair}
             known = partial(identity, plan, networks, data, schedule, epochs, measurement, engine, **own)
-            self.saver = Saver(checkpoint, known)
+            self.saver = Saver(checkpoint, known, engine)
 
     def run(self) -> Run:
         """Epoch after epoch until something ends it."""
         kept, ended = None if self.saver is None else self.saver.last(), ""
         if kept is None:
-            self.session = self.engine.session(self.plan, self.begun_at, self.data)
+            self.session = session_of(self.engine, self.plan, self.begun_at, self.data)
         else:
             ended = self._go_on_from(kept)
         reason = "failed"
@@ -130,12 +131,23 @@ class Descent:
                 break
             if self.heard["on_progress"]:
                 self.asked_to_stop |= self._tell("on_progress", self._progress(self.step, self._loss()))
-            if self.step < end and (self.asked_to_stop or self.interrupted.is_set()):
+            if self._stops() and self.step < end:
                 return self._leave(is_whole, factors)
             if self.step < end and is_whole and self.saver is not None and self.saver.is_due:
                 self._save()
         reason = self._close_epoch(begin, end, float(factors[-1]))
         return "stopped" if self.asked_to_stop and reason == "finished" else reason
+
+    def _stops(self) -> bool:
+        """Whether to leave, because a listener asked for it or Ctrl-C did."""
+        self.asked_to_stop, interrupted = self._agreed(self.asked_to_stop, self.interrupted.is_set())
+        return self.asked_to_stop or interrupted
+
+    def _agreed(self, *flags: bool) -> list[bool]:
+        """Whether any process of the group says so; all must ask, for all must do the same."""
+        if self.is_alone:
+            return list(flags)
+        return [bool(column.any()) for column in self.engine.gather(np.array(flags)).T]
 
     def _take_steps(self, factors: Array) -> bool:
         """Steps for a moment, or one for each factor; whether none is half done."""
@@ -169,7 +181,7 @@ class Descent:
         good, loss, epoch = self.diverged < 0, self._loss(), self.history.n_epochs + 1
         is_measured = epoch % self.measure_every == 0 or epoch == self.epochs
         measured = self.measurement.of(parameters, good if is_measured else np.zeros_like(good), self.interrupted)
-        if measured is None:
+        if self._agreed(measured is None)[0] or measured is None:
             return self._put_off(parameters, end)
         if self.measurement.rows is None:
             # An epoch's loss is about the parameters that it began with, closer than about those that it ended with.
@@ -195,7 +207,8 @@ class Descent:
         }
         self.sums = None
         stop = self._tell("on_epoch", Epoch(progress, columns, monitored))
-        if self.interrupted.is_set():
+        stop, interrupted = self._agreed(stop, self.interrupted.is_set())
+        if interrupted:
             self._save_if_begun()
             return "interrupted"
         return "stopped" if stop else "finished"
@@ -253,7 +266,7 @@ class Descent:
         self._set(starts)
         if (diverged < 0).any():
             self.step, self.sums = end, Slice(0, *sums)
-            self.session = self.engine.session(self.plan, parameters, self.data)
+            self.session = session_of(self.engine, self.plan, parameters, self.data)
             self.session.resume(State(end, state.moments, diverged, self.sums.gradient_norm))
         return True
 
@@ -265,7 +278,7 @@ class Descent:
     def _walk_again(self, k: int, start: Start, begin: int, end: int) -> tuple[Session, Slice] | None:
         """A start alone from its good point to the end of the epoch, with the epoch's sums; None: asked to leave."""
         parameters, state = self.points.good.of_start(k)
-        alone = self.engine.session(replace(self.plan, starts=(start,)), parameters, self.data.of_start(k))
+        alone = session_of(self.engine, replace(self.plan, starts=(start,)), parameters, self.data.of_start(k))
         alone.resume(state)
         nowhere, sums = self._progress(state.step, np.full(len(self.networks), np.nan)), None
         for first, last in ((state.step, begin), (begin, end)):
@@ -276,7 +289,7 @@ class Descent:
                 if sums.diverged_step[0] >= 0:
                     return alone, sums
                 self.asked_to_stop |= self._tell("on_progress", nowhere)
-                if self.asked_to_stop or self.interrupted.is_set():
+                if self._stops():
                     return None
         assert sums is not None
         if not np.isfinite(alone.parameters()).all():
@@ -305,7 +318,7 @@ class Descent:
             losses=kept.loss,
             monitor=self.measurement.monitor if validated else "loss",
             plan=self.plan,
-            data=self.data,
+            data=self.data.at_hand,
             validation=self.measurement.rows,
             recorder=next((copy(one) for one in self.callbacks if isinstance(one, Recorder)), None),
             begun_at=self.begun_at,
@@ -317,7 +330,7 @@ class Descent:
 
         No more rows than can be measured in a moment, evenly spread: this is how a descent ends that was not to.
         """
-        rows = self.measurement.rows[k] if self.measurement.rows else self.data.of_start(k)
+        rows = self.measurement.rows[k] if self.measurement.rows else self.data.at_hand.of_start(k)
         start = self.begun_at[k]
         n_parts = max(1, len(rows.X) * len(start) * len(self.networks) // 250_000_000)  # some 0.5 GFLOP in all
         sample = rows.rows(np.arange(0, len(rows.X), n_parts))
@@ -418,7 +431,7 @@ class Descent:
         self.history.resume(kept.under("history."))
         sums = kept.under("sums.")
         self.sums = Slice(0, *(sums[str(i)] for i in range(len(sums)))) if sums else None
-        self.session = self.engine.session(self.plan, tensors["parameters"], self.data)
+        self.session = session_of(self.engine, self.plan, tensors["parameters"], self.data)
         self.session.resume(State(self.step, tensors["moments"], self.diverged, tensors["gradient_norm"]))
         return str(header["ended"])
 

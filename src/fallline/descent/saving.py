@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline import losses, optimizers, schedules
-from fallline.checkpoint import Checkpoint, Contents, fingerprint
+from fallline.checkpoint import Checkpoint, Contents, contents, fingerprint
 from fallline.descent.measurement import Measurement
-from fallline.engines import Data, Engine, Plan
+from fallline.engines import Data, Engine, Plan, Stream
 from fallline.errors import CheckpointWarning, ParameterError
 from fallline.listeners import Listener
 from fallline.network import Network
@@ -36,17 +36,18 @@ _ROWS = {
 
 @final
 class Saver:
-    """Writes checkpoints when it is time.
+    """Writes checkpoints when it is time; in a group of processes the first one does.
 
     Parameters
     ----------
     checkpoint : Checkpoint
     identity : callable
         Gives what must be the same, as from `identity`; asked once, as rows may be many.
+    engine : Engine
     """
 
-    def __init__(self, checkpoint: Checkpoint, identity: Callable[[], dict[str, Any]]) -> None:
-        self.checkpoint, self._identity = checkpoint, identity
+    def __init__(self, checkpoint: Checkpoint, identity: Callable[[], dict[str, Any]], engine: Engine) -> None:
+        self.checkpoint, self._identity, self._engine = checkpoint, identity, engine
         self._known: dict[str, Any] | None = None
         self._next = time.perf_counter() + checkpoint.after
         self._is_begun = False
@@ -54,7 +55,7 @@ class Saver:
     @property
     def is_due(self) -> bool:
         """Whether it is time for the next."""
-        return time.perf_counter() >= self._next
+        return self._engine.group[0] == 0 and time.perf_counter() >= self._next
 
     @property
     def is_begun(self) -> bool:
@@ -87,7 +88,7 @@ class Saver:
 
     def last(self) -> Contents | None:
         """What there is to go on from, if that was asked for; ParameterError where it is of another descent."""
-        found = self.checkpoint.last() if self.checkpoint.resume else None
+        found = last(self.checkpoint, self._engine)
         if found is None:
             return None
         was = found.header["descent"]
@@ -98,9 +99,21 @@ class Saver:
                     f"{what} so the checkpoint in {self.checkpoint.folder} is of another descent; give the same again, "
                     "or another folder"
                 )
-        self._is_begun = True
+        self._is_begun = self._engine.group[0] == 0
         self._next = time.perf_counter() + self.checkpoint.seconds
         return found
+
+
+def last(checkpoint: Checkpoint, engine: Engine) -> Contents | None:
+    """What there is to go on from, if that was asked for; in a group of processes what the first one has."""
+    if not checkpoint.resume:
+        return None
+    process, n_processes = engine.group
+    found = checkpoint.last() if process == 0 else None
+    if n_processes == 1:
+        return found
+    data = engine.exchange(b"" if found is None else found.path.read_bytes())[0]
+    return contents(data, Path(checkpoint.folder)) if data else None
 
 
 def remember(listeners: Sequence[Listener]) -> tuple[list[str], dict[str, Array]]:
@@ -130,7 +143,7 @@ def _having(listeners: Sequence[Listener]) -> list[Listener]:
 def identity(
     plan: Plan,
     networks: list[Network],
-    data: Data,
+    data: Data | Stream,
     schedule: Schedule,
     epochs: int,
     measurement: Measurement,

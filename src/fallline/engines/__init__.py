@@ -5,11 +5,27 @@
 
 from __future__ import annotations
 
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, State
+from fallline.engines.plan import Data, Engine, Plan, Session, Share, Slice, Start, State
+from fallline.engines.stream import Blocks, Stream, session_of
 from fallline.errors import ParameterError, did_you_mean
 from fallline.params import PARAMS
 
-__all__ = ["ALWAYS", "ENGINES", "Data", "Engine", "Plan", "Session", "Slice", "Start", "State", "as_engine"]
+__all__ = [
+    "ALWAYS",
+    "ENGINES",
+    "Blocks",
+    "Data",
+    "Engine",
+    "Plan",
+    "Session",
+    "Share",
+    "Slice",
+    "Start",
+    "State",
+    "Stream",
+    "as_engine",
+    "session_of",
+]
 
 ALWAYS = ("native", "reference")  # need nothing else
 ENGINES = (*ALWAYS, "xla")

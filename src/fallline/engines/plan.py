@@ -145,6 +145,11 @@ class Data:
         return len(self.X)
 
     @property
+    def at_hand(self) -> Data:
+        """The rows that are in memory: all of them."""
+        return self
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same rows, and for no others."""
         return fingerprint(self.X, self.Y, self.weight)
@@ -156,6 +161,44 @@ class Data:
     def of_start(self, k: int) -> Data:
         """The same rows with the weights that start number k gives them, shape (n,)."""
         return self if self.weight.ndim == 1 else Data(self.X, self.Y, self.weight[k])
+
+
+@dataclass(frozen=True)
+class Share(Data):
+    """Those of the rows that this process owns, where a group of processes has them all; see `Engine.share`.
+
+    Attributes
+    ----------
+    n_all : int
+        Rows of all processes.
+    some : Data
+        Some of the rows of all, the same for every process, for what needs no more.
+    prints : str
+        The same for the same rows, however they are shared, and for no others.
+    """
+
+    n_all: int
+    some: Data
+    prints: str
+
+    @property
+    def n(self) -> int:
+        """Number of rows of all processes."""
+        return self.n_all
+
+    @property
+    def at_hand(self) -> Data:
+        """Some of the rows."""
+        return self.some
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows of all processes."""
+        return self.prints
+
+    def of_start(self, k: int) -> Share:
+        """The same rows: all starts give them the same weight."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -250,9 +293,30 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """What computes; each subclass is final."""
+    """What computes; each subclass is final.
+
+    Some go down in a group of processes, each of which does and decides the same; what this class says of groups is of
+    a process that is alone. Where a process asks for what all say, all must ask.
+    """
 
     name: ClassVar[str]
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """Number of this process, and of all."""
+        return 0, 1
+
+    def share(self, n: int) -> slice:
+        """Which of n rows this process owns; see `Share`."""
+        return slice(0, n)
+
+    def gather(self, values: Array) -> Array:
+        """Numbers that each process has, float64 of shape (n_processes, *shape)."""
+        return np.asarray(values, np.float64)[None]
+
+    def exchange(self, data: bytes) -> list[bytes]:
+        """What each process has."""
+        return [data]
 
     @abstractmethod
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fallline import losses, metrics, params
 from fallline.checkpoint import Checkpoint
 from fallline.descent import descend
+from fallline.engines import Share, Stream
 from fallline.engines.choice import suited
 from fallline.errors import DataError, DivergenceWarning, ParameterError
 from fallline.fit.beside import linear_network
@@ -96,13 +97,15 @@ class Job:
     networks : list of Network
         One to begin from, or one for each start.
     data : (X, y)
-        To learn from, as the networks take them.
+        To learn from, as the networks take them; some of them where there is a stream.
     validation : (X, y) or (X, y, weight) or None
         To measure on.
     keeps_best : bool
         Whether each start is kept at its best epoch.
     passed_on : dict
         What else `descend` is told.
+    stream : Stream, Share or None
+        The rows to learn from, where they are not at hand, or this process has but its share of them.
     """
 
     rows: Rows
@@ -114,6 +117,7 @@ class Job:
     validation: tuple[Array, ...] | None
     keeps_best: bool
     passed_on: dict[str, Any]
+    stream: Stream | Share | None = None
 
     @classmethod
     def of(
@@ -131,43 +135,52 @@ class Job:
         """Part and encode the rows, and put settings into the descent's terms; parameters as of `fit` and `check`."""
         recipe, task = RECIPES["table" if table.image_shape is None else "picture"], checked["task"]
         rows = Rows.of(table, recipe.settle(checked, task, table.n_rows), task, validation_table, groups)
-        settled = recipe.settle(checked, task, len(rows.train_rows))
+        settled = recipe.settle(checked, task, rows.n_trained)
         if settled["patience"] and rows.held_back is None and not rows.n_folds:
             raise ParameterError("patience needs rows to measure on; set validation above 0")
         if begin is not None:
             encoder, networks = begin.encoder, begin.networks[: settled["starts"]]
         else:
-            quantiles = settled["quantiles"] if settled["loss"] == "quantile" else ()
-            encoder = Encoder.fit(rows.train, settled["task"], settled["target_transform"] == "log", quantiles, classes)
-            networks = [
-                Network(
-                    [encoder.n_in, *settled["hidden"], encoder.n_out],
-                    activation=settled["activation"],
-                    output=encoder.target.output,
-                    seed=settled["seed"],
-                    inputs=encoder.plain_inputs if settled["inputs"] == "plain" else encoder.inputs,
-                )
-            ]
-        data = _encoded(rows.train, encoder)
+            encoder = Encoder.fit(rows.train, settled["task"], **told_of_target(settled), classes=classes)
+            networks = [network_for(encoder, settled)]
+        data = encoded(rows.train, encoder)
         validation: tuple[Array, ...] | None = None
         if rows.n_folds:
             learned, of_rows = rows.learned(settled["starts"]), np.float32(1) if weight is None else weight
             weight, validation = learned * of_rows, (*data, (1 - learned) * of_rows)
         elif rows.held_back is not None:
-            validation = _encoded(rows.held_back, encoder)
+            validation = encoded(rows.held_back, encoder)
             if weight is not None and len(weight) > len(data[0]):  # some of the table's own rows are held back
                 validation, weight = (*validation, weight[rows.held_back_rows]), weight[rows.train_rows]
+        return cls.put_together(rows, settled, recipe, encoder, networks, data, validation, weight, monitor, loss)
+
+    @classmethod
+    def put_together(
+        cls,
+        rows: Rows,
+        settled: dict[str, Any],
+        recipe: Recipe,
+        encoder: Encoder,
+        networks: list[Network],
+        data: tuple[Array, Array],
+        validation: tuple[Array, ...] | None,
+        weight: Array | None = None,
+        monitor: tuple[str, Score] | None = None,
+        loss: OwnLoss | None = None,
+        stream: Stream | Share | None = None,
+    ) -> Job:
+        """Say the rest in the descent's terms."""
         measured = {} if validation is None else _metrics(encoder.target, monitor)
         asks = bool(settled["patience"]) or monitor is not None
         keeps_best = validation is not None and (recipe.keeps_best or asks)
         if settled["engine"] == "auto":
-            size = min(settled["batch_size"], len(data[0]))
-            n_steps = settled["epochs"] * math.ceil(len(data[0]) / size)
+            size = min(settled["batch_size"], rows.n_trained)
+            n_steps = settled["epochs"] * math.ceil(rows.n_trained / size)
             shape, n_starts = networks[0].shape, settled["starts"]
             settled["engine"] = suited(shape, networks[0].dtype, size * n_starts, n_steps, settled["threads"])
         rule, rates = recipe.rule(settled)
         passed_on = {name: settled[name] for name in _PASSED_ON} | {
-            "loss": loss or _loss(settled, encoder.target),
+            "loss": loss or loss_of(settled, encoder.target),
             "optimizer": rule,
             "rates": rates,
             "sample_weight": weight,
@@ -177,12 +190,18 @@ class Job:
             "monitor": _monitored(measured, monitor),
             "measure_every": 1 if settled["patience"] else max(1, settled["epochs"] // MOST_MEASUREMENTS),
         }
-        return cls(rows, settled, recipe, encoder, networks, data, validation, keeps_best, passed_on)
+        return cls(rows, settled, recipe, encoder, networks, data, validation, keeps_best, passed_on, stream)
 
     def descend(self, callbacks: Sequence[Listener], checkpoint: Checkpoint | None = None) -> Run:
         """Go down, from one random start and others of its seed, or from each network as it is."""
         begin = self.networks if len(self.networks) > 1 else self.networks[0]
-        return descend(begin, *self.data, callbacks=callbacks, checkpoint=checkpoint, **self.passed_on)
+        told = self.passed_on | {"callbacks": callbacks, "checkpoint": checkpoint}
+        return descend(begin, *self.data, **told) if self.stream is None else descend(begin, self.stream, **told)
+
+    def close(self) -> None:
+        """Let go of a stream."""
+        if isinstance(self.stream, Stream):
+            self.stream.close()
 
     def try_out(self, listener: Listener) -> Run:
         """Go down for a moment, which nobody else hears of."""
@@ -191,7 +210,7 @@ class Job:
             return self.descend([listener])
 
     def linear_networks(self, epochs: int, listener: Listener, checkpoint: Checkpoint | None = None) -> list[Network]:
-        """Train networks of no hidden layer on the same rows, a start each."""
+        """Train networks of no hidden layer on the same rows, of a stream on those at hand, a start each."""
         own = {"dropout": 0.0, "schedule": "cosine", "epochs": epochs, "measure_every": 10}
         network = linear_network(self.encoder, self.networks[0].seed)
         told = self.passed_on | own
@@ -237,7 +256,25 @@ def _monitored(measured: Mapping[str, Metric], monitor: tuple[str, Score] | None
     return "brier" if "brier" in measured else "validation_loss"
 
 
-def _loss(settings: Mapping[str, Any], target: Target) -> losses.Loss:
+def told_of_target(settled: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings say of the target, as `Encoder.fit` takes it."""
+    quantiles = settled["quantiles"] if settled["loss"] == "quantile" else ()
+    return {"log": settled["target_transform"] == "log", "quantiles": quantiles}
+
+
+def network_for(encoder: Encoder, settled: Mapping[str, Any]) -> Network:
+    """The first random start."""
+    return Network(
+        [encoder.n_in, *settled["hidden"], encoder.n_out],
+        activation=settled["activation"],
+        output=encoder.target.output,
+        seed=settled["seed"],
+        inputs=encoder.plain_inputs if settled["inputs"] == "plain" else encoder.inputs,
+    )
+
+
+def loss_of(settings: Mapping[str, Any], target: Target) -> losses.Loss:
+    """The loss that settings ask for; ParameterError where it is not for the task."""
     name, smoothing, known = settings["loss"], settings["label_smoothing"], LOSSES[target.output]
     if name == "auto":
         name = known[0]
@@ -250,7 +287,7 @@ def _loss(settings: Mapping[str, Any], target: Target) -> losses.Loss:
     return losses.Quantile(target.quantiles) if name == "quantile" else losses.LOSSES[name]()
 
 
-def _encoded(table: Table, encoder: Encoder) -> tuple[Array, Array]:
+def encoded(table: Table, encoder: Encoder) -> tuple[Array, Array]:
     """Give inputs `(n, n_in)` and targets of a table as the descent takes them."""
     if table.y is None:
         raise DataError(f"{table.name}: there is no target {encoder.target.name!r} to measure with")

@@ -32,6 +32,8 @@ class Rows:
         Of each row to train on; start k holds back fold `k % n_folds`. Empty without folds.
     n_folds : int
         0 without folds.
+    n_streamed : int
+        How many rows are trained on where `train` and `train_rows` are some of them; 0: they are all.
     """
 
     train: Table
@@ -40,6 +42,12 @@ class Rows:
     held_back_rows: Indices
     fold: Indices
     n_folds: int = 0
+    n_streamed: int = 0
+
+    @property
+    def n_trained(self) -> int:
+        """How many rows are trained on."""
+        return self.n_streamed or len(self.train_rows)
 
     @classmethod
     def of(

@@ -14,15 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 import fallline
-from fallline import losses, optimizers
+from fallline import losses, optimizers, params
 from fallline.checkpoint import Checkpoint
-from fallline.engines import as_engine
+from fallline.descent.saving import last
+from fallline.engines import Engine, as_engine
 from fallline.errors import ParameterError
 from fallline.fit.budget import Budget, Deadline
 from fallline.fit.calibration import Unseen
 from fallline.fit.job import Job, Score, check
 from fallline.fit.judgement import Judgement, judge, with_linear
 from fallline.fit.rows import Rows
+from fallline.fit.streaming import streamed_job
+from fallline.fit.survey import Heard, Survey
 from fallline.fit.watchers import WATCHERS
 from fallline.listeners import CycleStopping, EarlyStopping, Listener
 from fallline.losses import OwnLoss
@@ -30,11 +33,12 @@ from fallline.model import Model
 from fallline.params import PARAMS
 from fallline.run import Run
 from fallline.schedules import Coslog4
-from fallline.table import Table
+from fallline.table import Source, Table
 from fallline.table.table import Indices
 
 Array = npt.NDArray[Any]
 LINEAR_SHARE = 0.1  # of the time left, for the linear model
+MEMORY = 10**9
 MOST_BLENDED = 2000  # rows; with more a linear model has nothing to add
 
 
@@ -50,7 +54,7 @@ class Fit:
     judgement : Judgement
         What rows say that the networks did not learn from.
     train_rows : array of int
-        The table's rows that were trained on.
+        The table's rows that were trained on; of a source a sample of them, that which `rows.train` has.
     held_back_rows : array of int
         The rows that were measured on: the table's, or the validation table's where there was one.
     n_folds : int
@@ -94,7 +98,7 @@ class Fit:
 
 
 def fit(
-    table: Table,
+    table: Table | Source,
     settings: Mapping[str, Any] | None = None,
     callbacks: Sequence[Listener] = (),
     validation_table: Table | None = None,
@@ -105,6 +109,8 @@ def fit(
     begin: Model | None = None,
     classes: Array | None = None,
     checkpoint: Checkpoint | None = None,
+    memory: int | None = MEMORY,
+    heard: Heard | None = None,
 ) -> Fit:
     """Train networks on a table.
 
@@ -113,8 +119,9 @@ def fit(
 
     Parameters
     ----------
-    table : Table
-        With targets.
+    table : Table or Source
+        With targets. Of a source no more is held at once than fits into `memory`; all starts measure on the same
+        held-back rows, as folds would take them all at hand. See docs/design/streaming.md.
     settings : mapping from names to values, optional
         See `fallline.params`; the recipe chooses what is "auto".
     callbacks : sequence of Listener
@@ -137,6 +144,11 @@ def fit(
         All that there are, where these rows may not have them all.
     checkpoint : Checkpoint, optional
         Where the training is kept as it goes, and whether it goes on from what is there.
+    memory : int, default 1 GB
+        Bytes that the rows of a source may take, beside what the program takes itself. None: they are held at once, of
+        a group of processes each holds its share (docs/many-machines.md).
+    heard : callable, optional
+        `(rows, share)`: hears of a source's rows as they are read for the first time, and up to which share of all.
 
     Returns
     -------
@@ -159,13 +171,26 @@ def fit(
     (3, 8, True)
     """
     began = time.perf_counter()
-    checked = check(table, settings, loss, begin)
+    survey = None
+    if isinstance(table, Source):
+        if any(one is not None for one in (sample_weight, groups, monitor, loss, begin, classes)):
+            raise ParameterError("sample_weight, groups, monitor, loss, begin and classes need the table in memory")
+        checked = params.check(settings)
+        engine = as_engine(checked["engine"], checked["threads"])
+        survey = Survey.of(table, checked, memory or MEMORY, validation_table is None, heard, engine)
+        checked = survey.checked
+    else:
+        checked = check(table, settings, loss, begin)
     weight = None if sample_weight is None else np.asarray(sample_weight, np.float32)
 
     def prepared(settings: Mapping[str, Any]) -> Job:
+        if isinstance(table, Source) and survey is not None:
+            return streamed_job(survey, settings, validation_table, engine if memory is None else None)
+        assert isinstance(table, Table)
         return Job.of(table, settings, validation_table, weight, groups, monitor, loss, begin, classes)
 
-    kept = None if checkpoint is None else resumed(checkpoint, checked)
+    engine = as_engine(checked["engine"], checked["threads"])
+    kept = None if checkpoint is None else resumed(checkpoint, checked, engine)
     if kept is not None:
         began -= kept["spent"]
     job = prepared(checked)
@@ -175,7 +200,8 @@ def fit(
         if kept is not None:  # what the clock said then
             chosen = kept["chosen"]
         else:
-            chosen = budget.choose(checked, job.settled, len(job.rows.train_rows), job.try_out)
+            chosen = budget.choose(checked, job.settled, job.rows.n_trained, job.try_out)
+            chosen = json.loads(engine.exchange(json.dumps(chosen).encode())[0])
         if any(job.settled[name] != value for name, value in chosen.items()):
             job = prepared(checked | chosen)
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
@@ -188,11 +214,14 @@ def fit(
         about = {"settings": _as_json(checked), "chosen": chosen, "before": budget.spent}
         if kept is not None:
             about["before"] = kept["before"]
-        else:
+        elif engine.group[0] == 0:
             checkpoint.named("linear").remove()
         checkpoint = replace(checkpoint, about=checkpoint.about | about)
-    watchers = [watch(table, settings or {}, job) for watch in WATCHERS]
-    run = job.descend([*callbacks, *watchers], checkpoint)
+    watchers = [watch(table, settings or {}, job) for watch in WATCHERS if isinstance(table, Table)]
+    try:
+        run = job.descend([*callbacks, *watchers], checkpoint)
+    finally:
+        job.close()
     learned = np.isfinite(run.losses) & (np.array(run.kept_steps) > 0)
     sound = [int(k) for k in np.flatnonzero(learned)] or [run.best_start]
     starts = sound if settled["combine"] == "average" else [run.best_start]
@@ -203,15 +232,16 @@ def fit(
     networks, shares = with_linear([run.networks[k] for k in starts], [], 0.0)
     judgement = Judgement()
     if job.validation is not None:
-        engine = as_engine(settled["engine"], settled["threads"])
-        task, n_rows = checked["task"], len(rows.train_rows)
-        wants_linear = recipe.keeps_best and not early and budget.left > 0
+        task, n_rows = checked["task"], rows.n_trained
+        is_time = bool(engine.gather(np.array(budget.left > 0)).all())
+        wants_linear = recipe.keeps_best and not early and is_time
         epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, n_rows)["epochs"]
         beside = None if checkpoint is None else checkpoint.named("linear")
         linear = job.linear_networks(epochs, Deadline(budget.deadline), beside) if wants_linear else []
         few = n_rows < MOST_BLENDED and settled["combine"] == "average"
         unseen = Unseen.of(rows, job.data, job.validation)
-        judgement = judge(job.encoder, rows, unseen, engine, networks, starts, linear, job.keeps_best, few)
+        judge_by = as_engine(settled["engine"], settled["threads"])
+        judgement = judge(job.encoder, rows, unseen, judge_by, networks, starts, linear, job.keeps_best, few)
         networks, shares = with_linear(networks, linear, judgement.linear_share)
     model = Model(
         job.encoder,
@@ -237,12 +267,12 @@ def fit(
     )
 
 
-def resumed(checkpoint: Checkpoint, checked: Mapping[str, Any]) -> dict[str, Any] | None:
+def resumed(checkpoint: Checkpoint, checked: Mapping[str, Any], engine: Engine) -> dict[str, Any] | None:
     """What the last good checkpoint says of the fit: what a time budget chose, and the seconds until then.
 
     None where there is nothing to go on from; ParameterError where it is of a fit with other settings.
     """
-    found = checkpoint.last() if checkpoint.resume else None
+    found = last(checkpoint, engine)
     if found is None:
         return None
     about = found.header["about"]
@@ -266,7 +296,7 @@ def _of_json(value: Any) -> Any:
 
 
 def record(
-    table: Table,
+    table: Table | Source,
     job: Job,
     run: Run,
     starts: list[int],
@@ -283,7 +313,7 @@ def record(
         "rates": asdict(job.passed_on["rates"]),
         "schedule": settled["schedule"],
         "table": table.name,
-        "rows": {"trained": len(rows.train_rows), "held_back": len(rows.held_back_rows), "folds": rows.n_folds},
+        "rows": {"trained": rows.n_trained, "held_back": len(rows.held_back_rows), "folds": rows.n_folds},
         "starts": starts,
         "kept_epochs": [run.kept_epochs[k] for k in starts],
         "stop_reason": run.stop_reason,

@@ -21,13 +21,19 @@ class ProgressBar(Listener):
 
     Of several starts the one with the lowest loss is shown. Nothing is shown where standard error is no terminal.
 
+    Parameters
+    ----------
+    n_rows : int, optional
+        Of the table, if the speed is to be shown in rows a second: of epochs that take long.
+
     Examples
     --------
     >>> bar = ProgressBar()
     >>> bar.close()
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_rows: int | None = None) -> None:
+        self._n_rows = n_rows
         self._bar: RichProgress | None = None
         self._measured = ""
         self._drawn = 0.0
@@ -94,11 +100,14 @@ class ProgressBar(Listener):
     def _draw(self, progress: Progress) -> None:
         assert self._bar is not None
         rate = progress.step / progress.n_steps * progress.n_epochs / max(progress.seconds, 1e-9)
+        speed = f"{rate:.3g} epochs/s" if progress.epoch else ""
+        if self._n_rows is not None:
+            speed = f"{rate * self._n_rows:,.0f} rows/s"
         self._bar.update(
             self._task,
             completed=progress.step,
             epoch=progress.epoch,
-            measured=self._measured + (f", {rate:.3g} epochs/s" if progress.epoch else ""),
+            measured=", ".join(part for part in (self._measured, speed) if part),
         )
         self._bar.refresh()
 

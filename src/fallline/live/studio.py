@@ -15,7 +15,8 @@ from fallline.live.experiment import Experiment, View
 from fallline.live.race import Race
 from fallline.live.trainer import Trainer
 from fallline.table import BUNDLED, Table, read
-from fallline.table.read import FRAMES, SEPARATORS, read_columns
+from fallline.table.read import SEPARATORS, read_columns
+from fallline.table.typed import FRAMES
 
 MOST_UPLOADS = 8
 SUFFIXES = (*SEPARATORS, *FRAMES)

@@ -5,7 +5,9 @@ from fallline.table.bundled import BUNDLED, BundledSet, load_bundled
 from fallline.table.encode import Encoder
 from fallline.table.frames import table_from_any
 from fallline.table.read import read
+from fallline.table.source import Source
 from fallline.table.split import folds, last_rows, split
+from fallline.table.summary import Summary
 from fallline.table.table import Kind, Table, Task
 from fallline.table.targets import Target, guess_task
 
@@ -15,6 +17,8 @@ __all__ = [
     "BundledSet",
     "Encoder",
     "Kind",
+    "Source",
+    "Summary",
     "Table",
     "Target",
     "Task",

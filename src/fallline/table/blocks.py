@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +12,12 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 from fallline.errors import DataError
 from fallline.table.bundled import BUNDLED
 from fallline.table.delimited import Where, pieces, read_delimited_blocks
+from fallline.table.files import Files, columnar_files
 from fallline.table.frames import Notation, table_from_frame, with_nulls
 from fallline.table.names import choose_inputs
-from fallline.table.read import FRAMES, SEPARATORS, parsing, read, read_frame, reading
+from fallline.table.read import SEPARATORS, read, reading
 from fallline.table.table import Kind, Table
+from fallline.table.typed import FRAMES, read_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,19 +89,21 @@ def read_blocks(
     """
     inputs = [name for name in kinds if name != target]
     label, suffix = str(source), Path(source).suffix.lower()
-    if label in BUNDLED or (label != "-" and (Path(source).is_dir() or suffix not in {*SEPARATORS, *FRAMES})):
-        yield Block(read(source, target, inputs, kinds={name: kinds[name] for name in inputs}), 1.0)
-        return
+    with reading(source):
+        paths = None if label in BUNDLED or label == "-" else columnar_files(source)
     if label == "-":
         label = "standard input"
         frames = _delimited(sys.stdin.buffer, label, ",;\t", block_bytes)
+    elif paths is not None:
+        frames = _columns(paths, label, inputs, target, block_bytes)
+    elif label in BUNDLED or Path(source).is_dir() or suffix not in {*SEPARATORS, *FRAMES}:
+        yield Block(read(source, target, inputs, kinds={name: kinds[name] for name in inputs}), 1.0)
+        return
     elif suffix in SEPARATORS:
         frames = _delimited_file(Path(source), SEPARATORS[suffix], block_bytes)
-    elif FRAMES[suffix] == "JSON lines":
-        frames = _json_lines(Path(source), suffix, block_bytes)
     else:
-        frames = _columns(Path(source), suffix, inputs, target, block_bytes)
-    typed, notation, first_row = suffix in FRAMES, Notation(), 0
+        frames = _json_lines(Path(source), suffix, block_bytes)
+    typed, notation, first_row = paths is not None or suffix in FRAMES, Notation(), 0
     with reading(source):
         for frame, where, share_read in frames:
             n_rows = frame.height
@@ -157,22 +160,17 @@ def _json_lines(path: Path, suffix: str, block_bytes: int) -> Frames:
         raise DataError(f"{path}: the file is empty")
 
 
-def _columns(path: Path, suffix: str, inputs: Sequence[str], target: str | None, block_bytes: int) -> Frames:
+def _columns(paths: Sequence[Path], label: str, inputs: Sequence[str], target: str | None, block_bytes: int) -> Frames:
     """Parquet and Arrow: of each block only the columns that are needed."""
-    import polars as pl
-
-    path.open("rb").close()  # for the system's own complaint
-    with parsing(path, suffix):
-        name = glob.escape(str(path))  # or Polars would take brackets for a pattern
-        scan = pl.scan_parquet(name) if suffix == ".parquet" else pl.scan_ipc(name)
-        names = scan.collect_schema().names()
-        n = scan.select(pl.len()).collect().item()
-    wanted = list(choose_inputs(names, target, inputs, (), str(path))) + [target] * (target in names)
+    files = Files.of(paths, label)
+    names, n = list(files.schema), files.n_rows
+    wanted = list(choose_inputs(names, target, inputs, (), files.name))
+    if target is not None and target in names:
+        wanted.append(target)
     step = max(1, block_bytes // (CELL_BYTES * len(wanted)))
     for first_row in range(0, max(n, 1), step):
-        with parsing(path, suffix):
-            frame = scan.select(wanted).slice(first_row, step).collect()
-        yield frame, _rows_from(first_row), min(1.0, (first_row + step) / max(n, 1))
+        last_row = min(n, first_row + step)
+        yield *files.frame(first_row, last_row, wanted), last_row / max(n, 1)
 
 
 def _rows_from(first_row: int) -> Where:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fallline.table.table import Kind, Table
+from fallline.table.summary import ColumnSummary
+from fallline.table.table import Kind
 
 Array = npt.NDArray[Any]
 Role: TypeAlias = Literal["number", "yes/no", "pixel", "category", "date", "unused"]
@@ -99,60 +100,66 @@ class ColumnEncoding:
         return cls(**values)
 
 
-def fit_column(table: Table, j: int) -> ColumnEncoding:
-    """Learn how to encode column `j` of training rows."""
-    name, x = table.columns[j], table.X[:, j]
-    present = x[~np.isnan(x)]
-    missing = len(present) < len(x)
-    if not len(present):
+def fit_column(known: ColumnSummary, sample: Array) -> ColumnEncoding:
+    """Learn how to encode a column from its summary, and from its values in some rows, which may be all."""
+    name, missing, n_present = known.name, known.n_missing > 0, known.n_rows - known.n_missing
+    if not n_present:
         return ColumnEncoding(name, "unused", "all values are missing")
-    kind = table.kind(name)
-    if kind == "category":
-        return _fit_category(name, x, table.labels[name])
-    if present.min() == present.max():
+    if known.kind == "category":
+        return _fit_category(known)
+    low, high = known.low, known.high
+    if low == high:
         if missing:
-            return ColumnEncoding(name, "number", "one number, or missing", float(present[0]), 0.0, missing=True)
-        return ColumnEncoding(name, "unused", f"all values are {present[0]:g}")
-    low, high = float(present.min()), float(present.max())
-    if kind == "number" and ((present == low) | (present == high)).all():
+            return ColumnEncoding(name, "number", "one number, or missing", low, 0.0, missing=True)
+        return ColumnEncoding(name, "unused", f"all values are {low:g}")
+    if known.kind == "number" and known.n_low + known.n_high == n_present:
         return ColumnEncoding(name, "yes/no", f"{low:g} or {high:g}", (low + high) / 2, 2 / (high - low), missing)
-    center, scale = _robust(present)
-    if kind == "date":
-        timed = bool((present != np.floor(present)).any())
-        return ColumnEncoding(name, "date", "dates", center, scale, missing, timed=timed)
+    center, scale = _robust(sample[~np.isnan(sample)], low, high)
+    if known.kind == "date":
+        return ColumnEncoding(name, "date", "dates", center, scale, missing, timed=known.timed)
     return ColumnEncoding(name, "number", "numbers", center, scale, missing)
 
 
-def _fit_category(name: str, x: Array, labels: Sequence[str]) -> ColumnEncoding:
-    codes = np.where(np.isnan(x), len(labels), x).astype(np.int64)
-    counts = np.bincount(codes, minlength=len(labels) + 1)
-    names = (*labels, MISSING_LABEL)
-    known = [names[i] for i in np.flatnonzero(counts)]
-    if len(known) == 1:
-        return ColumnEncoding(name, "unused", f"all values are {known[0]!r}")
-    if 2 * len(known) > len(x) > 20 and np.mean([label.count(" ") for label in known]) >= WORDS_OF_TEXT - 1:
+def _fit_category(known: ColumnSummary) -> ColumnEncoding:
+    name, n_rows = known.name, known.n_rows
+    counts = dict(known.counts) | ({MISSING_LABEL: known.n_missing} if known.n_missing else {})
+    labels, n_labels = list(counts), len(counts) + known.n_forgotten
+    if n_labels == 1:
+        return ColumnEncoding(name, "unused", f"all values are {labels[0]!r}")
+    if 2 * n_labels > n_rows > 20 and np.mean([label.count(" ") for label in labels]) >= WORDS_OF_TEXT - 1:
         return ColumnEncoding(name, "unused", "free text; make columns of what it says")
-    if len(known) == len(x) and len(x) > 20:
+    if n_labels == n_rows and n_rows > 20:
         return ColumnEncoding(name, "unused", "each row has a text of its own, as an identifier has")
-    reason = f"{len(known)} labels"
-    if len(known) > MOST_LABELS:
-        commonest = np.argsort(-counts, kind="stable")[:MOST_LABELS]
-        known = [names[i] for i in np.sort(commonest[counts[commonest] > 1])]
-        reason += f", of which the commonest {len(known)} have a place of their own"
-    return ColumnEncoding(name, "category", reason, labels=tuple(known))
+    reason = f"{n_labels} labels"
+    if n_labels > MOST_LABELS:
+        often = np.array(list(counts.values()))
+        commonest = np.argsort(-often, kind="stable")[:MOST_LABELS]
+        labels = [labels[i] for i in np.sort(commonest[often[commonest] > 1])]
+        reason += f", of which the commonest {len(labels)} have a place of their own"
+    return ColumnEncoding(name, "category", reason, labels=tuple(labels))
 
 
-def _robust(x: Array) -> tuple[float, float]:
-    """Median, and one over the range of the middle half; where that is 0, over the usual distance of the others."""
+def _robust(x: Array, low: float, high: float) -> tuple[float, float]:
+    """Median, and one over the range of the middle half; where that is 0, over the usual distance of the others.
+
+    `x` may be some of the values, and none or equal ones alone: then the range of all must do.
+    """
     x = x.astype(np.float64)
-    low, center, high = np.percentile(x, [25, 50, 75])
-    spread = high - low if high > low else float(np.median(np.abs(x[x != center] - center)))
+    lower, center, upper = np.percentile(x, [25, 50, 75]) if len(x) else (low, low, low)
+    others = x[x != center]
+    spread = upper - lower
+    if not spread > 0:
+        spread = float(np.median(np.abs(others - center))) if len(others) else high - low
     return float(center), float(min(1 / spread, np.finfo(np.float32).max))
 
 
 def smoothly_clipped(z: Array) -> Array:
     """Z / sqrt(1 + (z / 3)^2): like z in the middle, and never beyond 3 (Holzmueller et al. 2024)."""
-    return np.asarray(z / np.sqrt(1 + np.square(z / 3)))
+    below: Array = z / 3
+    np.square(below, out=below)
+    below += 1
+    np.sqrt(below, out=below)
+    return np.divide(z, below, out=below)
 
 
 def encode_date(days: Array, column: ColumnEncoding) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,11 +22,13 @@ from fallline.table.columns import (
     smoothly_clipped,
 )
 from fallline.table.names import listed
+from fallline.table.summary import Summary, recoded
 from fallline.table.table import Kind, Table, Targets, Task
-from fallline.table.targets import Target
+from fallline.table.targets import Target, guess_task
 
 Array = npt.NDArray[Any]
 
+CACHED_NUMBERS = 1 << 15  # that are encoded at once: few enough to stay in the processor's cache
 MOST_EMBEDDED = 300  # columns; where there are more, they go in as they are
 
 
@@ -92,15 +93,30 @@ class Encoder:
         """
         if table.y is None or table.target is None:
             raise DataError(f"{table.name}: there is no target to learn")
-        if table.n_rows < 2:
-            needed = f"at least 2 rows are needed to learn from, not {table.n_rows}"
-            raise DataError(f"{table.name}: {needed} (rows held back do not count)")
+        _check_several(table.n_rows, table.name)
         try:
-            target = Target.fit(table.y, table.target, task, log, quantiles, classes)
+            known = Summary.of(table, task or guess_task(table.y), log)
+        except DataError as error:
+            raise DataError(f"{table.name}: {error}") from None
+        return cls.of_summary(known, task, quantiles, classes)
+
+    @classmethod
+    def of_summary(
+        cls,
+        known: Summary,
+        task: Task | None = None,
+        quantiles: Sequence[float] = (),
+        classes: Targets | None = None,
+    ) -> Encoder:
+        """The same, learned from a summary of the training rows; parameters and errors as of `fit`."""
+        table = known.sample
+        _check_several(known.n_rows, table.name)
+        try:
+            target = Target.of_summary(known.target, task, quantiles, classes)
         except DataError as error:
             raise DataError(f"{table.name}: {error}") from None
         if table.image_shape is None:
-            encodings = tuple(fit_column(table, j) for j in range(table.n_in))
+            encodings = tuple(fit_column(column, table.X[:, j]) for j, column in enumerate(known.columns))
         else:
             encodings = tuple(ColumnEncoding(name, "pixel") for name in table.columns)
         if all(column.role == "unused" for column in encodings):
@@ -186,8 +202,8 @@ class Encoder:
         missing = [column.name for column in self.encodings if column.name not in place and column.role != "unused"]
         if missing:
             raise DataError(f"{table.name}: missing column {listed(missing)} (columns: {listed(table.columns)})")
-        if table.columns == self.columns and not table.labels:
-            rows = table.X
+        if table.columns == self.columns:
+            rows = table.X.copy() if table.labels else table.X
         else:
             rows = np.stack(
                 [
@@ -205,7 +221,7 @@ class Encoder:
                     f"{table.name}, column {column.name!r}: it holds a {table.kind(column.name)}; a {kind} is needed"
                 )
             if kind == "category":
-                rows[:, j] = _recoded(rows[:, j], table.labels[column.name], column.labels)
+                rows[:, j] = recoded(rows[:, j], table.labels[column.name], column.labels)
         return rows
 
     def encode_inputs(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -235,16 +251,36 @@ class Encoder:
             return np.array(rows, dtype=np.float32, order="C")
         numbers = [j for j, column in enumerate(self.encodings) if column.role in ("number", "yes/no")]
         center, scale = (np.array([getattr(self.encodings[j], name) for j in numbers]) for name in ("center", "scale"))
-        x = rows[:, numbers].astype(np.float64)
-        blank = np.isnan(x)
-        x = smoothly_clipped((np.where(blank, center, x) - center) * scale)
+        out = np.empty((len(rows), self.n_in), np.float32)
+        step = max(1, CACHED_NUMBERS // max(1, self.n_in))
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            x = some[:, numbers].astype(np.float64)
+            blank = np.isnan(x)
+            if blank.any():
+                x = np.where(blank, center, x)
+            x -= center
+            x *= scale
+            x = smoothly_clipped(x)
+            np.concatenate(self._parts(some, x, blank), axis=1, out=out[first : first + step], casting="unsafe")
+        return out
+
+    def _parts(self, rows: Array, x: Array, blank: Array) -> list[Array]:
+        """What stands side by side: numbers to embed, plain numbers, codes; of `x`, the numbers, where `blank` not.
+
+        All of shape (n, ...).
+        """
         embedded: list[Array] = []
         plain: list[Array] = []
         codes: list[Array] = []
-        number = 0
+        number = begin = 0  # where the numbers that stand side by side began
         for j, column in enumerate(self.encodings):
+            if column.role in ("date", "yes/no"):
+                embedded.append(x[:, begin:number])
+                begin = number + (column.role == "yes/no")
             if column.role in ("number", "yes/no"):
-                (embedded if column.role == "number" else plain).append(x[:, number, None])
+                if column.role == "yes/no":
+                    plain.append(x[:, number, None])
                 if column.missing:
                     plain.append(blank[:, number, None])
                 number += 1
@@ -258,7 +294,7 @@ class Encoder:
                     codes.append(position[:, None] + 1)
                 else:
                     plain.append(encode_category(position, column))
-        return np.ascontiguousarray(np.concatenate([*embedded, *plain, *codes], axis=1), dtype=np.float32)
+        return [*embedded, x[:, begin:number], *plain, *codes]
 
     def to_header(self) -> dict[str, Any]:
         """Give all as what JSON can hold.
@@ -295,11 +331,10 @@ class Encoder:
         )
 
 
-def _recoded(codes: npt.NDArray[np.float32], labels: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Positions in some labels as positions in others, -1 for those that are not among them; NaN stays."""
-    place = {label: i for i, label in enumerate(known)}
-    to = np.array([*(place.get(label, -1) for label in labels), math.nan], np.float32)
-    return to[np.where(np.isnan(codes), len(labels), codes).astype(np.int64)]
+def _check_several(n_rows: int, name: str) -> None:
+    if n_rows < 2:
+        needed = f"at least 2 rows are needed to learn from, not {n_rows}"
+        raise DataError(f"{name}: {needed} (rows held back do not count)")
 
 
 def _with_missing(codes: npt.NDArray[Any], column: ColumnEncoding) -> npt.NDArray[np.float64]:

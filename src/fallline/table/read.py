@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,22 +16,17 @@ from fallline.errors import DataError
 from fallline.table.arrays import read_npz
 from fallline.table.bundled import BUNDLED, load_bundled
 from fallline.table.delimited import Where, read_delimited
+from fallline.table.files import Files, files_in
 from fallline.table.frames import table_from_frame
 from fallline.table.idx import IDX_NAME, images_in, read_idx
 from fallline.table.names import choose_inputs, listed, suggestion
 from fallline.table.table import Kind, Table
+from fallline.table.typed import FRAMES, read_frame
 
 if TYPE_CHECKING:
     import polars as pl
 
 SEPARATORS = {".csv": ",;\t", ".txt": ",;\t", ".tsv": "\t"}
-FRAMES = {
-    ".parquet": "Parquet",
-    ".arrow": "Arrow",
-    ".feather": "Feather",
-    ".jsonl": "JSON lines",
-    ".ndjson": "JSON lines",
-}
 
 
 def read(
@@ -47,8 +41,9 @@ def read(
     Parameters
     ----------
     source : str or path
-        A CSV (.csv, .txt, .tsv), Parquet, Arrow, Feather, JSON lines or NPZ file, an IDX file of images or a folder
-        with one, ``"-"`` for CSV on standard input, or the name of a bundled set; that goes before a file of that name.
+        A CSV (.csv, .txt, .tsv), Parquet, Arrow, Feather, JSON lines or NPZ file, a folder of Parquet or Arrow files
+        or a pattern for some, such as ``"2024-*.parquet"``, an IDX file of images or a folder with one, ``"-"`` for CSV
+        on standard input, or the name of a bundled set; that goes before a file of that name.
     target : str or None
         The column to learn. NPZ, IDX and bundled sets know theirs. With `columns` it is used where the file has it.
     columns : sequence of str or None
@@ -87,6 +82,11 @@ def read(
         frame, where = read_delimited(sys.stdin.buffer.read(), "standard input")
         return table_from_frame(frame, "standard input", where, target, columns, drop, kinds, typed=False)
     with reading(source):
+        paths = files_in(source)
+        if paths is not None:
+            files = Files.of(paths, label)
+            frame, where = files.frame(0, files.n_rows, list(files.schema))
+            return table_from_frame(frame, label, where, target, columns, drop, kinds)
         return _read_file(Path(source), target, columns, drop, kinds)
 
 
@@ -156,43 +156,6 @@ def _read_file(
     path.stat()  # a file that is not there has nothing wrong with its kind
     known = ", ".join([*SEPARATORS, *FRAMES, ".npz", "...-idx3-ubyte[.gz]"])
     raise DataError(f"{path}: unknown kind of file (known: {known})")
-
-
-def read_frame(data: bytes, path: Path, suffix: str, skipped: int = 0) -> pl.DataFrame:
-    """Read a file that knows its columns; of JSON lines it may be a part, after some lines that were skipped."""
-    import polars as pl
-
-    with parsing(path, suffix):
-        if suffix == ".parquet":
-            return pl.read_parquet(data)
-        if FRAMES[suffix] != "JSON lines":
-            return pl.read_ipc(data)
-        try:
-            return pl.read_ndjson(data, infer_schema_length=None)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, RuntimeError) as error:
-            raise ValueError(_broken_line(data, skipped) or str(error)) from None
-
-
-def _broken_line(data: bytes, skipped: int) -> str | None:
-    """Say which line is no JSON object, if there is one."""
-    for i, line in enumerate(data.split(b"\n"), start=skipped + 1):
-        try:
-            if line.strip() and not isinstance(json.loads(line), dict):
-                return f'line {i}: not an object, such as {{"name": 1}}'
-        except ValueError as error:
-            return f"line {i}: {error}"
-    return None
-
-
-@contextmanager
-def parsing(path: Path, suffix: str) -> Iterator[None]:
-    """Say in one line why the content of a file that knows its columns is none."""
-    import polars as pl
-
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as {FRAMES[suffix]} ({str(error).splitlines()[0]})") from None
 
 
 def _choose(table: Table, target: str | None, columns: Sequence[str] | None, drop: Sequence[str]) -> Table:

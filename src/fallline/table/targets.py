@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final, get_args
@@ -12,8 +11,8 @@ import numpy.typing as npt
 
 from fallline.errors import DataError, ParameterError
 from fallline.table.names import listed
-from fallline.table.number import as_number
 from fallline.table.table import Targets, Task
+from fallline.table.target_summary import TargetSummary, numbers_of
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +43,24 @@ def guess_task(y: Targets) -> Task:
         return "classification" if bool(np.isin(y, (0, 1)).all()) else "regression"
     whole = bool(np.all(y == np.floor(y)))
     return "classification" if whole and len(np.unique(y)) <= MOST_CLASSES_IN_NUMBERS else "regression"
+
+
+def task_of(known: TargetSummary) -> Task:
+    """The same from a summary that was made for both tasks.
+
+    Parameters
+    ----------
+    known : TargetSummary
+
+    Returns
+    -------
+    {"classification", "regression"}
+    """
+    if known.kind not in "iuf":
+        return "classification"
+    if known.several:
+        return "classification" if known.binary else "regression"
+    return "classification" if known.whole and len(known.classes) <= MOST_CLASSES_IN_NUMBERS else "regression"
 
 
 @final
@@ -118,23 +135,33 @@ class Target:
         ParameterError
             For an unknown task, or a logarithm of classes.
         """
-        task = task or guess_task(y)
+        known = TargetSummary.of(y, name, task or guess_task(y), log)
+        return cls.of_summary(known, task, quantiles, classes)
+
+    @classmethod
+    def of_summary(
+        cls,
+        known: TargetSummary,
+        task: Task | None = None,
+        quantiles: Sequence[float] = (),
+        classes: Targets | None = None,
+    ) -> Target:
+        """The same, learned from a summary of the rows; parameters and errors as of `fit`."""
+        task, name, log = task or known.task or task_of(known), known.name, known.log
         if task not in get_args(Task):
             raise ParameterError(f"unknown task {task!r}, it is 'classification' or 'regression'")
-        n_targets = 1 if y.ndim == 1 else y.shape[1]
         if task == "regression":
-            numbers = _numbers(y, name, log, count=False)
-            centers, scales = zip(*(_center_and_scale(numbers[:, t]) for t in range(n_targets)), strict=True)
+            centers, scales = known.scales
             if not np.isfinite(scales).all():
                 raise DataError(f"the numbers in the target {name!r} are too large")
             return cls(task, name, None, centers, scales, log, tuple(quantiles))
         if log:
             raise ParameterError("target_transform is 'log', which is for numbers; classes have none")
-        if y.ndim > 1:
-            if not (y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all()):
-                raise DataError(f"the target {name!r} has {n_targets} columns, so each must hold 0 and 1 alone")
-            return cls(task, name, None, (0.0,) * n_targets, (1.0,) * n_targets)
-        classes = np.unique(y if classes is None else classes)
+        if known.several:
+            if not known.binary:
+                raise DataError(f"the target {name!r} has {known.n_targets} columns, so each must hold 0 and 1 alone")
+            return cls(task, name, None, (0.0,) * known.n_targets, (1.0,) * known.n_targets)
+        classes = known.classes if classes is None else np.unique(classes)
         if len(classes) == 1:
             raise DataError(f"the target {name!r} has one class only: {classes[0].item()!r}")
         return cls(task, name, classes)
@@ -187,7 +214,7 @@ class Target:
         if self.classes is None:
             if (1 if y.ndim == 1 else y.shape[1]) != self.n_targets:
                 raise DataError(f"targets of shape (n, {self.n_targets}) are needed, not {y.shape}")
-            numbers = _numbers(y, self.name, self.log, count=True)
+            numbers = numbers_of(y, self.name, self.log, count=True)
             return ((numbers - self.centers) / self.scales).astype(np.float32)
         codes = self.codes_of(y)
         if (codes < 0).any():
@@ -312,30 +339,3 @@ def no_known_label(target: Target, table: str, unknown: Iterable[str]) -> DataEr
     assert target.classes is not None
     known = listed(map(str, target.classes), 5)
     return DataError(f"{table}: the model knows no label in {target.name!r}: {listed(unknown, 5)} (it knows {known})")
-
-
-def _center_and_scale(y: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Mean and standard deviation; constant targets have scale 1."""
-    if y.min() == y.max():
-        return float(y[0]), 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        scale = float(y.std())
-        return float(y.mean()), max(scale, float(np.finfo(np.float32).tiny)) if scale == scale else math.inf
-
-
-def _numbers(y: Targets, name: str, log: bool, *, count: bool) -> npt.NDArray[np.float64]:
-    """Targets as numbers, shape (n, n_targets); a complaint counts the rows only where none have been held back."""
-
-    def place(row: int) -> str:
-        return f"target {name!r}, row {row + 1}" if count else f"target {name!r}"
-
-    if y.dtype.kind not in "biuf":
-        row = next((i for i, label in enumerate(y.tolist()) if as_number(label) is None), 0)
-        raise DataError(f"{place(row)}: regression needs numbers, not {y[row].item()!r}")
-    numbers = y.astype(np.float64)
-    if log:
-        if (numbers <= 0).any():
-            row = int(np.argwhere(numbers <= 0)[0][0])
-            raise DataError(f"{place(row)}: target_transform is 'log', but {y[row].tolist()!r} is not above 0")
-        numbers = np.log(numbers)
-    return numbers[:, None] if numbers.ndim == 1 else numbers

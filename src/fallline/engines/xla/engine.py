@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from fallline import philox
-from fallline.engines.plan import Data, Engine, Plan, Session, Slice, Start, State
+from fallline import _core
+from fallline.engines.plan import Data, Engine, Plan, Session, Share, Slice, Start, State
 from fallline.engines.reference import dropout_masks, penalty, rate_factors
-from fallline.engines.xla import steps
+from fallline.engines.xla import mesh, steps
+from fallline.engines.xla.batches import batches
 from fallline.engines.xla.formulas import ACTIVATIONS
 from fallline.engines.xla.network import joined, last_sums, mean_loss, parted
 from fallline.network import Shape
@@ -29,10 +30,13 @@ FIRST_STEPS = 1  # before it is known how long one takes
 
 
 class XlaSession(Session):
-    """K networks going down together on one device; nothing comes back but when it is asked for."""
+    """K networks going down together; nothing comes back from the devices but when it is asked for.
+
+    Every device has the parameters, and some of the rows: of each batch it takes those that it owns.
+    """
 
     def __init__(self, plan: Plan, parameters: Array, data: Data) -> None:
-        self.plan, self.n = plan, len(data.X)
+        self.plan, self.n = plan, data.n
         self.step = self.first_step = 0
         self.told: Array | None = None
         self.ordered = -1  # epoch whose order of the rows is on the device
@@ -42,19 +46,19 @@ class XlaSession(Session):
         self.loop = steps.looped(replace(plan, starts=(), seed=0), steps.has(plan.starts))
         self.learning_rates = np.array([start.learning_rate for start in plan.starts])
         with precision(self.dtype):
-            nothing = jnp.zeros(K, self.dtype)
+            nothing = np.zeros(K)
             self.place = steps.Place(
-                theta=jnp.array(parameters),
-                moments=jnp.zeros((plan.optimizer.n_moments, K, P), self.dtype),
-                loss_sum=nothing,
-                weight_sum=nothing,
-                penalty_sum=nothing,
-                gradient_norm=jnp.full(K, jnp.nan, self.dtype),
-                diverged=jnp.full(K, -1, jnp.int32),
+                theta=self._everywhere(parameters),
+                moments=self._everywhere(np.zeros((plan.optimizer.n_moments, K, P))),
+                loss_sum=self._everywhere(nothing),
+                weight_sum=self._everywhere(nothing),
+                penalty_sum=self._everywhere(nothing),
+                gradient_norm=self._everywhere(nothing + np.nan),
+                diverged=mesh.everywhere(nothing - 1, np.int32),
             )
-            X, Y, weight = (jnp.array(part) for part in (data.X, data.Y, np.atleast_2d(data.weight)))
-            self.rows = steps.Rows(X, Y, weight, jnp.arange(self.n, dtype=jnp.int32))
             self.settings = steps.shared_settings(plan, rate_factors(plan, self.dtype), self.dtype)
+            self.X, self.Y, self.weight = self._own(data)
+            self._turn_to(np.arange(self.n))
 
     def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient; see `Session.run`."""
@@ -63,12 +67,13 @@ class XlaSession(Session):
         if after is not None:
             sums[:] = after.loss_sum, after.weight_sum, after.penalty_sum
         with precision(self.dtype):
-            while done < len(factors):
-                left = deadline - time.perf_counter()
-                if done and left <= 0:
-                    break
+            goes_on = len(factors) > 0  # of all processes alike
+            while goes_on:
                 batch = self._turn_to_epoch()
-                room = min(len(factors) - done, self.steps_per_epoch - batch, steps.CHUNK, self._fit(left))
+                wanted = mesh.gather(np.array([len(factors) - done, self._fit(deadline - time.perf_counter())]))
+                fits, left = int(wanted[0, 1]), int(wanted[:, 0].min())  # by the clock of process 0
+                room = min(left, self.steps_per_epoch - batch, steps.CHUNK, fits)
+                goes_on = room < left and (room < fits or not self.seconds)
                 sums = self._chunk(factors[done : done + room], batch, sums)
                 done += room
             norm, diverged = np.asarray(self.place.gradient_norm), np.asarray(self.place.diverged)
@@ -85,7 +90,7 @@ class XlaSession(Session):
         """Go through these rows; see `Session.visit`."""
         self.told, self.first_step = np.array(rows), self.step
         with precision(self.dtype):
-            self.rows = self.rows._replace(order=jnp.asarray(self.told, jnp.int32))
+            self._turn_to(self.told)
 
     def state(self) -> State:
         """What it knows; see `Session.state`."""
@@ -95,11 +100,11 @@ class XlaSession(Session):
     def resume(self, state: State) -> None:
         """Go on from there; see `Session.resume`."""
         with precision(self.dtype):
-            self.place = self.place._replace(moments=jnp.array(state.moments, self.dtype))
+            self.place = self.place._replace(moments=self._everywhere(state.moments))
             if state.diverged_step is not None:
-                self.place = self.place._replace(diverged=jnp.array(state.diverged_step, jnp.int32))
+                self.place = self.place._replace(diverged=mesh.everywhere(state.diverged_step, np.int32))
             if state.gradient_norm is not None:
-                self.place = self.place._replace(gradient_norm=jnp.array(state.gradient_norm, self.dtype))
+                self.place = self.place._replace(gradient_norm=self._everywhere(state.gradient_norm))
         self.step = state.step
         self.first_step = 0 if self.told is None else state.step
 
@@ -108,18 +113,42 @@ class XlaSession(Session):
         """Batches that visit all rows once."""
         return -(-(self.n if self.told is None else len(self.told)) // self.plan.batch_size)
 
+    def _everywhere(self, values: Array) -> jax.Array:
+        """Numbers on every device, as the parameters' are."""
+        return mesh.everywhere(values, self.dtype)
+
+    def _own(self, data: Data) -> list[jax.Array]:
+        """X, Y and weights of this process's rows on its devices, filled up with a row of weight 0."""
+        own = data if isinstance(data, Share) else data.rows(mesh.share(self.n))
+        last = own.rows(slice(-1, None)) if len(own.X) else data.rows(slice(-1, None))
+        fill = mesh.rows_per_device(self.n) * jax.local_device_count() - len(own.X)
+        filled = [np.concatenate([a, np.repeat(b, fill, axis=0)]) for a, b in ((own.X, last.X), (own.Y, last.Y))]
+        weight = np.atleast_2d(own.weight)
+        weight = np.concatenate([weight, np.zeros((len(weight), fill), weight.dtype)], axis=1)
+        return [mesh.parted(filled[0]), mesh.parted(filled[1]), mesh.parted(weight, axis=1)]
+
+    def _turn_to(self, order: Array) -> None:
+        """Have the batches of rows in this order on the devices."""
+        n_here = jax.local_device_count()
+        here = range(n_here * jax.process_index(), n_here * (jax.process_index() + 1))
+        found = batches(order, self.plan.batch_size, mesh.rows_per_device(self.n), here)
+        which, position = map(mesh.parted, found)
+        total = steps.totals()(self.weight, which, position)
+        self.rows = steps.Rows(self.X, self.Y, self.weight, which, position, total)
+
     def _turn_to_epoch(self) -> int:
-        """Have the order of the epoch's rows on the device; gives the number of the batch in it."""
+        """Have the batches of the epoch on the devices; gives the number of the batch in it."""
         epoch, batch = divmod(self.step - self.first_step, self.steps_per_epoch)
         if self.told is None and self.plan.shuffle and self.ordered != epoch:
-            order = philox.row_order(self.n, self.plan.seed, epoch)
-            self.rows = self.rows._replace(order=jnp.asarray(order, jnp.int32))
+            order = np.empty(self.n, np.int64)
+            _core.row_order(self.plan.seed, epoch, order)
+            self._turn_to(order)
             self.ordered = epoch
         return batch
 
     def _fit(self, seconds: float) -> int:
         """How many steps take so long."""
-        return FIRST_STEPS if not self.seconds else max(1, int(min(seconds / self.seconds, steps.CHUNK)))
+        return FIRST_STEPS if not self.seconds else max(1, int(min(seconds / self.seconds, 1e9)))
 
     def _chunk(self, factors: Array, batch: int, sums: Array) -> Array:
         """Take a step for each factor; sums of losses, weights and penalties, shape (3, K), go on from those given."""
@@ -127,8 +156,8 @@ class XlaSession(Session):
         rates, corrected = np.zeros((steps.CHUNK, len(self.learning_rates))), np.ones((steps.CHUNK, 3))
         rates[:n] = factors[:, None] * self.learning_rates
         corrected[:n] = steps.corrections(self.plan.optimizer, self.step, n)
-        told = steps.Told(jnp.asarray(rates, self.dtype), jnp.asarray(corrected, self.dtype))
-        losses, weights, penalties = (jnp.array(of_starts, self.dtype) for of_starts in sums)
+        told = steps.Told(self._everywhere(rates), self._everywhere(corrected))
+        losses, weights, penalties = map(self._everywhere, sums)
         place = self.place._replace(loss_sum=losses, weight_sum=weights, penalty_sum=penalties)
         self.place = self.loop(place, self.rows, self.settings, told, np.int32(self.step), np.int32(batch), np.int32(n))
         sums = np.array([self.place.loss_sum, self.place.weight_sum, self.place.penalty_sum], dtype=np.float64)
@@ -139,12 +168,30 @@ class XlaSession(Session):
 
 
 class XlaEngine(Engine):
-    """JAX, on the device that it would choose itself: float32, or float64 where the network is.
+    """JAX, on all devices of the kind that it would choose itself: float32, or float64 where the network is.
 
-    Each shape of network, batch and table is compiled when it first comes.
+    Each shape of network, batch and table is compiled when it first comes. In a group of processes
+    (`jax.distributed`) each trains on its share of the rows, and is given all of them or that `Share`.
     """
 
     name = "xla"
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """As JAX counts; see `Engine.group`."""
+        return jax.process_index(), jax.process_count()
+
+    def share(self, n: int) -> slice:
+        """Of this process's devices; see `Engine.share`."""
+        return mesh.share(n)
+
+    def gather(self, values: Array) -> Array:
+        """Through the devices; see `Engine.gather`."""
+        return mesh.gather(values)
+
+    def exchange(self, data: bytes) -> list[bytes]:
+        """Through the devices; see `Engine.exchange`."""
+        return mesh.exchange(data)
 
     def session(self, plan: Plan, parameters: Array, data: Data) -> Session:
         """Begin a descent; see `Engine.session`."""

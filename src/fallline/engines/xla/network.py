@@ -61,11 +61,21 @@ def last_sums(
 
 
 def mean_loss(
-    plan: Plan, parts: Parts, X: jax.Array, Y: jax.Array, weight: jax.Array, masks: list[jax.Array] | None = None
+    plan: Plan,
+    parts: Parts,
+    X: jax.Array,
+    Y: jax.Array,
+    weight: jax.Array,
+    masks: list[jax.Array] | None = None,
+    total: jax.Array | None = None,
 ) -> jax.Array:
-    """Weighted mean loss of a batch, penalties left out; 0 where the batch weighs nothing."""
+    """Weighted mean loss of a batch, penalties left out; 0 where the batch weighs nothing.
+
+    Of rows that are a part of a batch, whose weight is `total`, what they add to it.
+    """
     Z = last_sums(plan.shape, parts, X, plan, masks)
-    total = weight.sum()
+    if total is None:
+        total = weight.sum()
     share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)
     return share @ losses(plan.loss, Z, Y, plan.shape.layers[-1].activation.name)
 

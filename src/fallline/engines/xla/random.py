@@ -12,13 +12,15 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
 def dropout_mask(
-    shape: tuple[int, int], rate: float, key: jax.Array, step: jax.Array, layer: int, start: jax.Array
+    position: jax.Array, n_out: int, rate: float, key: jax.Array, step: jax.Array, layer: int, start: jax.Array
 ) -> jax.Array:
-    """Which neurons stay in a step, scaled so that the expected value stays; see `fallline.philox.dropout_mask`.
+    """Which neurons stay in a step for some rows of a batch, scaled so that the expected value stays.
 
     Parameters
     ----------
-    shape : (n, n_out)
+    position : array of int32, shape (n,)
+        Of the rows in the batch; a row has the words from `position * n_out` on, see `fallline.philox.dropout_mask`.
+    n_out : int
     rate : float
     key : array of uint32, shape (2,)
         The seed, its low half first.
@@ -29,13 +31,16 @@ def dropout_mask(
     -------
     array of float32, shape (n, n_out)
     """
-    n = shape[0] * shape[1]
-    blocks = jnp.arange(-(-n // 4), dtype=jnp.uint32)
+    first = position.astype(jnp.uint32)[:, None] * jnp.uint32(n_out)
+    n_blocks = n_out // 4 if n_out % 4 == 0 else n_out // 4 + 2  # a row may begin and end within a block
+    blocks = first // 4 + jnp.arange(n_blocks, dtype=jnp.uint32)
     same = jnp.zeros_like(blocks)
     counter = (blocks, same + step, same + (jnp.uint32(layer) + jnp.uint32(65536) * start), same + PURPOSE_DROPOUT)
-    draws = jnp.stack(_philox(counter, key), axis=1).reshape(-1)[:n]
+    draws = jnp.stack(_philox(counter, key), axis=-1).reshape(len(position), 4 * n_blocks)
+    if n_out % 4:
+        draws = jnp.take_along_axis(draws, first % 4 + jnp.arange(n_out, dtype=jnp.uint32), axis=1)
     stays = draws >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
-    return jnp.where(stays, jnp.float32(1 / (1 - rate)), jnp.float32(0)).reshape(shape)
+    return jnp.where(stays, jnp.float32(1 / (1 - rate)), jnp.float32(0))
 
 
 def _philox(counter: tuple[jax.Array, ...], key: jax.Array) -> tuple[jax.Array, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from fallline.engines.plan import Plan, Start
+from fallline.engines.xla.mesh import AXIS, Spec, everywhere, mesh, psum
 from fallline.engines.xla.network import joined, mean_loss, parted
 from fallline.engines.xla.random import dropout_mask
 from fallline.errors import ParameterError
@@ -21,12 +23,19 @@ CHUNK = 1024  # steps in one call at most
 
 
 class Rows(NamedTuple):
-    """The data on the device: what is visited, and in which order."""
+    """The data on the devices, each of which has the rows that it owns, and which of them are in which batch."""
 
     X: jax.Array  # (n, n_in)
     Y: jax.Array  # (n, n_targets)
     weight: jax.Array  # (1, n) or (K, n)
-    order: jax.Array  # (n_visited,) of this epoch
+    which: jax.Array  # (n_devices, n_batches, width), see `Batches`
+    position: jax.Array
+    total: jax.Array  # (1 or K, n_batches), weights of whole batches
+
+
+# Along which axis they lie on several devices; all else is everywhere.
+EVERYWHERE, OF_DEVICES = Spec(), Spec(AXIS)
+PARTED = Rows(OF_DEVICES, OF_DEVICES, Spec(None, AXIS), OF_DEVICES, OF_DEVICES, EVERYWHERE)
 
 
 class Place(NamedTuple):
@@ -87,27 +96,23 @@ def looped(plan: Plan, any_of: tuple[bool, bool]) -> Callable[..., Place]:
         `(place, rows, settings, told, step, batch, n) -> place`: takes n steps from the batch of that number on.
     """
     penalised, decays = any_of
-    size, rule, drops = plan.batch_size, plan.optimizer, any(plan.dropout)
+    rule, drops = plan.optimizer, any(plan.dropout)
 
-    def batch_of(rows: Rows, batch: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """X, Y and weights (K or 1, size) of a batch; the places after the last row repeat it with weight 0."""
-        n = len(rows.order)
-        places = batch * size + jnp.arange(size)
-        which = rows.order[jnp.minimum(places, n - 1)]
-        return rows.X[which], rows.Y[which], rows.weight[:, which] * (places < n)
-
-    def take_step(theta, moments, weight, number, l1, l2, decay, rate, X, Y, told, shared, step):  # type: ignore[no-untyped-def]
+    def take_step(theta, moments, weight, total, number, l1, l2, decay, rate, X, Y, position, told, shared, step):  # type: ignore[no-untyped-def]
         """One start's step: new parameters and moments, the loss before it, penalties, and the gradient's norm."""
         masks = None
         if drops:
-            widths = [(size, layer.n_out) for layer in plan.shape.layers[:-1]]
-            masks = [dropout_mask(each, plan.dropout[l], shared.key, step, l, number) for l, each in enumerate(widths)]
-        loss, parts = jax.value_and_grad(lambda parts: mean_loss(plan, parts, X, Y, weight, masks))(
+            widths = [layer.n_out for layer in plan.shape.layers[:-1]]
+            draw = partial(dropout_mask, position, key=shared.key, step=step, start=number)
+            masks = [draw(n, plan.dropout[l], layer=l) for l, n in enumerate(widths)]
+        loss, parts = jax.value_and_grad(lambda parts: mean_loss(plan, parts, X, Y, weight, masks, total))(
             parted(plan.shape, theta)
         )
-        gradient, penalties = joined(parts), jnp.zeros_like(loss)
+        whole = psum(jnp.append(joined(parts), loss), AXIS)  # all that the devices say to each other in a step
+        gradient, loss = whole[:-1], whole[-1]
+        penalties = jnp.zeros_like(loss)
         if penalised:
-            total, W = weight.sum(), theta * shared.is_weight
+            W = theta * shared.is_weight
             share = jnp.where(total > 0, 1 / jnp.where(total > 0, total, 1), 1.0) if plan.penalties_per_row else 1.0
             penalties = share * (l1 * jnp.abs(W).sum() + 0.5 * l2 * (W * W).sum())
             gradient = gradient + share * (l1 * jnp.sign(W) + l2 * W)
@@ -118,22 +123,24 @@ def looped(plan: Plan, any_of: tuple[bool, bool]) -> Callable[..., Place]:
         moved, moments = stepped(rule, moved, gradient, moments, rate * shared.rates, told)
         return moved, moments, loss, penalties, norm
 
-    over_starts: Callable[..., Any] = jax.vmap(
-        take_step, (0, 1, 0, 0, 0, 0, 0, 0, None, None, None, None, None), (0, 1, 0, 0, 0)
-    )
+    over_starts: Callable[..., Any] = jax.vmap(take_step, (0, 1, 0, 0, 0, 0, 0, 0, 0, *[None] * 6), (0, 1, 0, 0, 0))
 
     def loop(place: Place, rows: Rows, shared: Settings, told: Told, step: Any, batch: Any, n: Any) -> Place:
+        n_starts, n_batches = len(place.theta), rows.which.shape[1]
+
         def body(i: jax.Array, at: Place) -> Place:
-            X, Y, weight = batch_of(rows, batch + i)
-            weight = jnp.broadcast_to(weight, (len(at.theta), size))
+            which, position = rows.which[0, batch + i], rows.position[0, batch + i]
+            weight = jnp.broadcast_to(rows.weight[:, which] * (position >= 0), (n_starts, len(which)))
+            total = jnp.broadcast_to(rows.total[:, batch + i], n_starts)
             theta, moments, loss, penalties, norm = over_starts(
-                at.theta, at.moments, weight, shared.number, shared.l1, shared.l2, shared.weight_decay,
-                told.learning_rate[i], X, Y, told.corrections[i], shared, (step + i).astype(jnp.uint32),
+                at.theta, at.moments, weight, total, shared.number, shared.l1, shared.l2, shared.weight_decay,
+                told.learning_rate[i], rows.X[which], rows.Y[which], position, told.corrections[i], shared,
+                (step + i).astype(jnp.uint32),
             )  # fmt: skip
             alive = at.diverged < 0
             goes = alive & jnp.isfinite(loss)
-            of_batch = jnp.where(goes, weight.sum(axis=1), 0)
-            ends_epoch = (batch + i + 1) * size >= len(rows.order)
+            of_batch = jnp.where(goes, total, 0)
+            ends_epoch = batch + i + 1 == n_batches
             return Place(
                 theta=jnp.where(goes[:, None], theta, at.theta),
                 moments=jnp.where(goes[None, :, None], moments, at.moments),
@@ -147,7 +154,21 @@ def looped(plan: Plan, any_of: tuple[bool, bool]) -> Callable[..., Place]:
         end: Place = jax.lax.fori_loop(0, n, body, place)
         return end
 
-    return jax.jit(loop, donate_argnums=0)
+    specs = (EVERYWHERE, PARTED, *[EVERYWHERE] * 5)
+    on_all = jax.shard_map(loop, mesh=mesh(), in_specs=specs, out_specs=EVERYWHERE, check_vma=False)
+    return jax.jit(on_all, donate_argnums=0)
+
+
+@cache
+def totals() -> Callable[..., jax.Array]:
+    """Compiled: `(weight, which, position)`, as in `Rows`, to the weights of whole batches."""
+
+    def of_batches(weight: jax.Array, which: jax.Array, position: jax.Array) -> jax.Array:
+        found: jax.Array = psum((weight[:, which[0]] * (position[0] >= 0)).sum(axis=2), AXIS)
+        return found
+
+    specs = (PARTED.weight, PARTED.which, PARTED.position)
+    return jax.jit(jax.shard_map(of_batches, mesh=mesh(), in_specs=specs, out_specs=EVERYWHERE, check_vma=False))
 
 
 def stepped(
@@ -182,18 +203,17 @@ def stepped(
 def shared_settings(plan: Plan, rates: np.ndarray[Any, Any] | None, dtype: np.dtype[Any]) -> Settings:
     """The plan's numbers for the device."""
 
-    def of_starts(name: str) -> jax.Array:
-        return jnp.asarray([getattr(start, name) for start in plan.starts], dtype)
+    def of_starts(name: str, dtype: npt.DTypeLike = dtype) -> jax.Array:
+        return everywhere(np.array([getattr(start, name) for start in plan.starts], dtype))
 
-    key = [plan.seed & 0xFFFFFFFF, plan.seed >> 32 & 0xFFFFFFFF]
     return Settings(
-        number=jnp.asarray([start.number for start in plan.starts], jnp.uint32),
+        number=of_starts("number", np.uint32),
         l1=of_starts("l1"),
         l2=of_starts("l2"),
         weight_decay=of_starts("weight_decay"),
-        key=jnp.asarray(key, jnp.uint32),
-        rates=jnp.asarray(np.ones(1, dtype) if rates is None else rates),
-        is_weight=jnp.asarray(_is_weight(plan.shape, dtype)),
+        key=everywhere(np.array([plan.seed & 0xFFFFFFFF, plan.seed >> 32 & 0xFFFFFFFF], np.uint32)),
+        rates=everywhere(np.ones(1, dtype) if rates is None else rates),
+        is_weight=everywhere(_is_weight(plan.shape, dtype)),
     )
 
 

@@ -1,0 +1,164 @@
+"""A table that stays in its files: any of its rows can be read, and all are never held at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from fallline.errors import DataError
+from fallline.table.files import ENDINGS, Files, columnar_files, is_text
+from fallline.table.frames import Notation, table_from_frame
+from fallline.table.names import check_known, choose_inputs
+from fallline.table.read import reading
+from fallline.table.table import Kind, Table
+
+HEAD = 10_000  # rows that show how text is to be read
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Parquet or Arrow files as one table, of which any rows can be read.
+
+    Parameters
+    ----------
+    files : Files
+    columns : tuple of str
+        The inputs.
+    target : str
+    kinds : mapping from str to {"number", "category", "date"}
+        What the inputs hold, and the target if it is text: the same for all rows, whichever are read.
+    notation : Notation
+        How text writes numbers and dates, as the first rows show.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import polars as pl
+    >>> with TemporaryDirectory() as folder:
+    ...     for i in range(2):
+    ...         pl.DataFrame({"x": [0.5, i], "y": [1, 2]}).write_parquet(Path(folder, f"{i}.parquet"))
+    ...     source = Source.of(folder, "y")
+    ...     source.n_rows, source.rows(1, 3).X.tolist()
+    (4, [[0.0], [0.5]])
+    """
+
+    files: Files
+    columns: tuple[str, ...]
+    target: str
+    kinds: Mapping[str, Kind]
+    notation: Notation
+
+    @classmethod
+    def of(
+        cls,
+        source: str | os.PathLike[str],
+        target: str | None,
+        drop: Sequence[str] = (),
+        kinds: Mapping[str, Kind] | None = None,
+    ) -> Source:
+        """Look at the files' own accounts and at their first rows.
+
+        Parameters
+        ----------
+        source : str or path
+            A Parquet, Arrow or Feather file, a folder of them, or a pattern such as ``"2024-*.parquet"``.
+        target, drop, kinds
+            As in `read`.
+
+        Returns
+        -------
+        Source
+
+        Raises
+        ------
+        DataError
+            It is something else, files do not fit together, or a column is not there.
+        """
+        label = str(source)
+        with reading(source):
+            paths = columnar_files(source)
+            if paths is None:
+                Path(source).stat()
+                raise DataError(
+                    f"{label}: only files that end in {ENDINGS}, folders of them and patterns can be streamed; write "
+                    "the table as Parquet, or leave out --memory"
+                )
+            files = Files.of(paths, label)
+        if target is None:
+            raise DataError(f"{label}: say which column is the target")
+        names, kinds = list(files.schema), dict(kinds or {})
+        check_known(target, names, label)
+        inputs = choose_inputs(names, target, None, drop, label)
+        for name in kinds:
+            check_known(name, names, label)
+        if not files.n_rows:
+            raise DataError(f"{label}: it has column names but no rows")
+        wanted, notation = [*inputs, target], Notation()
+        frame, where = files.frame(0, min(HEAD, files.n_rows), wanted)
+        if is_text(files.schema[target]):
+            kinds.setdefault(target, "category")
+        for name in inputs:  # text of which nothing is known is no date
+            if is_text(files.schema[name]) and frame[name].null_count() == frame.height:
+                kinds.setdefault(name, "category")
+        head = table_from_frame(frame, label, where, target, inputs, (), _of(kinds, wanted), True, notation)
+        kinds |= {name: head.kind(name) for name in inputs}
+        return cls(files, inputs, target, _of(kinds, wanted), notation)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.files.name
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.files.n_rows
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for files of the same names, sizes and numbers of rows, and the same columns."""
+        stats = [(path.name, path.stat().st_size) for path in self.files.paths]
+        known = [stats, self.files.sizes, self.columns, self.target, dict(self.kinds)]
+        return blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
+
+    def rows(self, first: int, last: int) -> Table:
+        """Read some rows.
+
+        Parameters
+        ----------
+        first, last : int
+            From the row `first` to the one before `last`.
+
+        Returns
+        -------
+        Table
+            Its labels are those of these rows; its `first_row` is `first`.
+
+        Raises
+        ------
+        DataError
+            A cell is not what its column holds, or a file cannot be read; with its file, row and column.
+        """
+        wanted = [*self.columns, self.target]
+        with reading(self.name):
+            frame, where = self.files.frame(first, last, wanted)
+        table = table_from_frame(
+            frame, self.name, where, self.target, self.columns, (), self.kinds, True, deepcopy(self.notation)
+        )
+        y = table.y
+        if y is not None and self.kinds.get(self.target) == "number":
+            y = y.astype(np.float64)  # whole numbers in some rows, others in others
+        return replace(table, y=y, first_row=first)
+
+
+def _of(kinds: Mapping[str, Kind], names: Sequence[str]) -> dict[str, Kind]:
+    return {name: kinds[name] for name in names if name in kinds}

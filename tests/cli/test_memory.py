@@ -1,0 +1,126 @@
+"""`--memory`: tables that are streamed through so much of it, and when it is advised."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fallline.cli import memory
+from fallline.errors import ParameterError
+
+
+def rows(n, seed):
+    rng = np.random.default_rng(seed)
+    x, label = rng.normal(size=(n, 3)), rng.choice(["red", "green", "blue"], n)
+    y = 3 * x[:, 0] - x[:, 1] + 2 * (label == "red") + 0.1 * rng.normal(size=n)
+    numbers = {f"x{j}": x[:, j] for j in range(3)} | {"holes": np.where(rng.random(n) < 0.2, np.nan, x[:, 2])}
+    return pl.DataFrame(numbers | {"label": label, "y": y, "class": np.where(y > 0, "up", "down")})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table")
+    for i, n in enumerate((1500, 700, 800)):
+        rows(n, i).write_parquet(path / f"part-{i}.parquet")
+    rows(300, 9).write_parquet(path.with_suffix(".parquet"))
+    return path
+
+
+def test_training_from_a_folder_predicts_and_evaluates(run, folder, tmp_path):
+    told = ["--target", "y", "--drop", "class", "--memory", "100MB", "--epochs", "8", "--starts", "2"]
+    done = run("train", folder, *told, "--out", tmp_path / "m.fallline", "--json", "--report", tmp_path / "r.html")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert (found["rows_trained"], found["rows_held_back"], found["folds"]) == (2400, 600, 0)
+    assert found["scores"]["r2"] > 0.97
+    assert found["beside"]["linear"]["r2"] > 0.9
+    assert found["columns"]["label"] == "category"
+    assert "The data" in (tmp_path / "r.html").read_text()
+    answers = run("predict", tmp_path / "m.fallline", f"{folder}/*.parquet")
+    assert len(answers.out.splitlines()) == 3001
+    scored = json.loads(run("evaluate", tmp_path / "m.fallline", folder, "--json").out)
+    assert scored["rows"] == 3000
+    assert scored["scores"]["r2"]["value"] > 0.97
+
+
+def test_classes_with_a_file_to_measure_on(run, folder, tmp_path):
+    told = ["--target", "class", "--drop", "y", "--memory", "100MB", "--epochs", "5", "--out", tmp_path / "m.fallline"]
+    other = folder.with_suffix(".parquet")
+    done = run("train", f"{folder}/part-*.parquet", *told, "--validation", other, "--json")
+    found = json.loads(done.out)
+    assert (found["rows_trained"], found["rows_held_back"]) == (3000, 300)
+    assert found["classes"] == ["down", "up"]
+    assert found["scores"]["accuracy"] > 0.9
+    done = run("train", folder, *told, "--validation", "0")
+    assert "3000 to train on" in done.out
+    done = run("train", folder, *told, "--hold-back", "last", "--json", "--validation", "0.1")
+    assert json.loads(done.out)["rows_held_back"] == 300
+
+
+def test_a_training_goes_on_to_the_same_model(run, folder, tmp_path):
+    told = ["--target", "y", "--drop", "class", "--memory", "100MB", "--epochs", "4", "--starts", "1", "--json"]
+    alone = json.loads(run("train", folder, *told, "--out", tmp_path / "a.fallline").out)
+    kept = [*told, "--out", tmp_path / "b.fallline", "--checkpoint", tmp_path / "kept", "--checkpoint-every", "0"]
+    run("train", folder, *kept)
+    latest = sorted((tmp_path / "kept").glob("descent*"))
+    latest[-1].unlink()  # as if it had been cut short
+    again = json.loads(run("train", folder, *kept, "--resume").out)
+    assert again["scores"] == alone["scores"]
+    done = run("train", folder, *kept, "--resume", "--batch-size", "32")
+    assert done.status == 2
+    assert "batch_size is" in done.err
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        (["--memory", "lots"], "--memory is 'lots'; it must be a number with MB or GB, such as 2GB"),
+        (["--memory", "5 parsecs"], "--memory is '5 parsecs'; it must be a number"),
+        (["--memory", "10MB"], "--memory is 10MB; it must be 100MB or more"),
+        (["--memory", "1GB", "--group", "label"], "--group needs the table in memory"),
+    ],
+)
+def test_what_does_not_go_with_it_is_said_in_a_line(refused, folder, told, complaint):
+    assert complaint in refused("train", folder, "--target", "y", *told)
+
+
+def test_other_files_say_what_to_do(refused, tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n2,3\n")
+    said = refused("train", tmp_path / "t.csv", "--target", "y", "--memory", "1GB")
+    assert "write the table as Parquet, or leave out --memory" in said
+
+
+def test_a_broken_cell_in_the_last_file_is_named(refused, folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    rows(50, 3).with_columns(x1=pl.lit(float("inf"))).write_parquet(tmp_path / "part-3.parquet")
+    said = refused("train", tmp_path, "--target", "y", "--memory", "100MB", "--out", tmp_path / "m.fallline")
+    assert "part-3.parquet row 1, column 'x1': 'inf' is not a finite number" in said
+
+
+@pytest.mark.parametrize(("text", "n"), [("500MB", 5e8), ("2 GB", 2e9), ("1.5gb", 1.5e9), ("1GiB", 1 << 30)])
+def test_sizes(text, n):
+    assert memory.as_bytes(text) == n
+
+
+@pytest.mark.parametrize("text", ["", "GB", "1", "-1GB", "1e9", "1XB", "99MB"])
+def test_no_sizes(text):
+    with pytest.raises(ParameterError, match="--memory is"):
+        memory.as_bytes(text)
+
+
+def test_advice_where_a_table_is_larger_than_what_is_free(folder, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "SMALL", 1)
+    memory.advise(str(folder))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    memory.advise(str(folder))
+    assert "--memory 2GB streams Parquet" in capsys.readouterr().err
+    memory.advise("digits")
+    memory.advise("no such file")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_free_is_known_here():
+    assert memory.available() > 1 << 20
