@@ -1,5 +1,6 @@
 """The arithmetic of the benchmarks, and that fallline and its peers come to the same; nothing here is timed."""
 
+import math
 import sys
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import sklearn
 from benchmarks import figures, report, sweeps, workloads
 from benchmarks.contenders import Entry
 from benchmarks.contenders import fallline as ours
+from benchmarks.cost_model import Cluster, Work, widest
 from benchmarks.entrants import entries, thread_counts
 from benchmarks.race import PREDICTED, TRAINED, Lane, Race, _set_aside, difference, reference
 from benchmarks.workloads import WORKLOADS, Workload, flatten, products, training_products, unflatten
@@ -172,3 +174,22 @@ def test_contenders_predict_the_same(module) -> None:
     build = __import__(f"benchmarks.contenders.{module}", fromlist=["build"]).build
     contender = build(ROW, Entry(module, module, "", 1), ours.network(ROW).parameters[None])
     assert difference(contender.predict(contender.X), reference(ROW), ROW) < PREDICTED
+
+
+def test_the_widest_part_of_a_batch_is_as_the_draws_say():
+    rng = np.random.default_rng(0)
+    for rows, devices in ((256, 2), (1024, 4), (65_536, 64)):
+        drawn = [rng.multinomial(rows, [1 / devices] * devices, size=1000).max() for _ in range(5)]
+        np.testing.assert_allclose(widest(rows, devices), np.median(drawn), rtol=0.05)
+    assert widest(100, 1) == 100
+
+
+def test_the_cost_model_counts_what_a_device_does():
+    free = Cluster(rate=1e9, overhead=0.0, memory=math.inf, bandwidth=math.inf, latency=0.0)
+    work = Work.of((10, 20, 5), rows=1_000_000)
+    assert (work.numbers, work.operations) == (11 * 20 + 21 * 5, 2 * (3 * (200 + 100) - 200))
+    assert free.step_seconds(work, 1) == pytest.approx(1e6 * 1400 / 1e9)
+    assert free.rows_per_second(work, 8) == pytest.approx(8 * 1e9 / 1400, rel=0.02)  # the widest part is hardly wider
+    slow = replace(free, latency=1e9)
+    assert slow.most_devices(work) == 1
+    assert slow.step_seconds(work, 8) == pytest.approx(6e9, rel=1e-3)  # three rounds there, three back
