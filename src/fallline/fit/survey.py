@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -186,9 +187,9 @@ class Survey:
         task, log = None if checked["task"] == "auto" else checked["task"], checked["target_transform"] == "log"
 
         def parts() -> Iterator[Summary]:
-            for block in range(len(cut)):
+            for block, table in enumerate(_read_ahead(source, cut)):
                 first, last = cut.span(block)
-                table, out = source.rows(first, last), cut.held_back(block)
+                out = cut.held_back(block)
                 some = sampled(first, last - first, cut.n_rows, table.n_in, seed)
                 keep, some = np.delete(np.arange(last - first), out), np.setdiff1d(some, out)
                 if len(out):
@@ -215,3 +216,13 @@ class Survey:
         rows = np.concatenate([np.arange(0), *(rows for _, rows in held)])
         found = dict(checked) | {"task": task, "batch_size": settled["batch_size"]}
         return cls(source, found, cut, known, held_back, rows, np.concatenate(numbers), memory)
+
+
+def _read_ahead(source: Source, cut: Cut) -> Iterator[Table]:
+    """The rows of each block, while the next is read already."""
+    with ThreadPoolExecutor(1, "fallline-reader") as reader:
+        waiting = reader.submit(source.rows, *cut.span(0))
+        for block in range(1, len(cut)):
+            table, waiting = waiting.result(), reader.submit(source.rows, *cut.span(block))
+            yield table
+        yield waiting.result()
