@@ -129,7 +129,7 @@ def test_a_fit_that_was_cut_short_within_an_epoch_ends_at_the_same_bits(folder, 
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_the_same_fit_whatever_the_memory_of_its_buffers_learns_as_well_as_in_memory(folder):
+def test_a_streamed_fit_is_about_as_good_as_one_in_memory(folder):
     settings = {"starts": 2, "epochs": 40, "validation": 0.2}
     streamed = fit(Source.of(folder, "y", ["kind"]), settings, memory=MEMORY)
     at_hand = fit(read(folder, "y", drop=["kind"]), settings)

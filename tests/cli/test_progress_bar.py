@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from fallline.cli import progress
 from fallline.descent import descend
 from fallline.listeners.progress_bar import ProgressBar, describe
 from fallline.network import Network
@@ -56,3 +57,21 @@ def test_describe_leaves_out_what_the_bar_shows_already():
     row = {"epoch": 1, "step": 9, "start": 0, "loss": 0.123456, "validation_loss": 2.0, "accuracy": 0.5}
     row |= {"learning_rate": 1e-3, "gradient_norm": 1.0, "seconds": 2.0}
     assert describe(row) == "loss 0.123, held back 2, accuracy 0.5, rate 0.001"
+
+
+def test_of_a_table_that_takes_long_it_shows_rows_a_second(terminal):
+    train(ProgressBar(n_rows=32))
+    shown = terminal.readouterr().err
+    assert "rows/s" in shown
+    assert "epochs/s" not in shown
+
+
+def test_rows_that_are_read_give_the_terminal_back_at_the_end(terminal, monkeypatch):
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0)
+    bar = progress.RowsBar("read")
+    bar.advance(500, 0.5)
+    assert "\x1b[?25h" not in terminal.readouterr().err
+    bar.advance(500, 1.0)
+    shown = terminal.readouterr().err
+    assert "1,000 rows read" in shown
+    assert shown.rstrip().endswith("\x1b[?25h")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -192,9 +193,9 @@ class Survey:
         task, log = None if checked["task"] == "auto" else checked["task"], checked["target_transform"] == "log"
 
         def parts() -> Iterator[Summary]:
-            for block in mine:
+            for block, table in _read_ahead(source, cut, mine):
                 first, last = cut.span(block)
-                table, out = source.rows(first, last), cut.held_back(block)
+                out = cut.held_back(block)
                 some = sampled(first, last - first, cut.n_rows, table.n_in, seed)
                 keep, some = np.delete(np.arange(last - first), out), np.setdiff1d(some, out)
                 if len(out):
@@ -243,3 +244,16 @@ def _of_all(engine: Engine, own: list[bytes]) -> list[bytes]:
         ends = np.cumsum(n_bytes)
         found += [data[first:last] for first, last in zip(ends - n_bytes, ends, strict=True)]
     return found
+
+
+def _read_ahead(source: Source, cut: Cut, blocks: Iterable[int]) -> Iterator[tuple[int, Table]]:
+    """Blocks and their rows, while the next is read already."""
+    with ThreadPoolExecutor(1, "fallline-reader") as reader:
+        before: tuple[int, Future[Table]] | None = None
+        for block in blocks:
+            now = block, reader.submit(source.rows, *cut.span(block))
+            if before is not None:
+                yield before[0], before[1].result()
+            before = now
+        if before is not None:
+            yield before[0], before[1].result()
