@@ -23,6 +23,7 @@ def test_the_options_of_train_are_the_table_s():
             assert option.help == help_text(param)
     others = {"data", "target", "out", "history", "drop", "column", "group", "report", "quiet", "as_json"}
     others |= {"checkpoint", "checkpoint_every", "resume", "studio", "memory"}
+    others |= {"coordinator", "processes", "process", "wait"}
     assert set(signature) == {*PARAMS, *others}
     assert [name for name in signature if name in PARAMS][1:] == [name for name in PARAMS if name != "validation"]
 

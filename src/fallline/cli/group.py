@@ -9,13 +9,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fallline import __version__
-from fallline.checkpoint import Checkpoint
 from fallline.errors import ParameterError
+
+if TYPE_CHECKING:
+    from fallline.checkpoint import Checkpoint
 
 PANEL = "Several machines"
 _is_left = False  # before all was done

@@ -39,7 +39,7 @@ class XlaSession(Session):
         self.plan, self.n = plan, data.n
         self.step = self.first_step = 0
         self.told: Array | None = None
-        self.ordered = -1  # epoch whose order of the rows is on the device
+        self.ordered = -1  # epoch whose order of the rows is on the devices
         self.seconds = 0.0  # of a step, as far as is known
         self.dtype = parameters.dtype
         K, P = parameters.shape
@@ -58,7 +58,6 @@ class XlaSession(Session):
             )
             self.settings = steps.shared_settings(plan, rate_factors(plan, self.dtype), self.dtype)
             self.X, self.Y, self.weight = self._own(data)
-            self._turn_to(np.arange(self.n))
 
     def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient; see `Session.run`."""
@@ -139,11 +138,13 @@ class XlaSession(Session):
     def _turn_to_epoch(self) -> int:
         """Have the batches of the epoch on the devices; gives the number of the batch in it."""
         epoch, batch = divmod(self.step - self.first_step, self.steps_per_epoch)
-        if self.told is None and self.plan.shuffle and self.ordered != epoch:
-            order = np.empty(self.n, np.int64)
-            _core.row_order(self.plan.seed, epoch, order)
+        drawn = epoch if self.plan.shuffle else 0
+        if self.told is None and self.ordered != drawn:
+            order = np.arange(self.n)
+            if self.plan.shuffle:
+                _core.row_order(self.plan.seed, epoch, order)
             self._turn_to(order)
-            self.ordered = epoch
+            self.ordered = drawn
         return batch
 
     def _fit(self, seconds: float) -> int:

@@ -13,7 +13,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+import numpy as np
+
 from fallline import _core
+from fallline.engines.xla import mesh
 from fallline.engines.xla.watch import FAREWELL, meet
 from fallline.errors import FalllineError, ParameterError
 
@@ -138,6 +141,11 @@ def _begin(address: str, n_processes: int, process: int, devices: list[int] | No
     jax.distributed.initialize(
         address, n_processes, process, devices, **{name: value for name, value in told.items() if name in known}
     )
+    here, there = jax.local_device_count(), jax.device_count()
+    if here * n_processes != there:
+        raise ParameterError(
+            f"process {process} has {here} of {there} devices, but all {n_processes} processes must have as many"
+        )
 
 
 def _exit_at_once() -> None:
@@ -150,7 +158,8 @@ def _exit_at_once() -> None:
 def _end() -> None:
     import jax
 
-    shutdown: Callable[[], None] = jax.distributed.shutdown  # after all others have come as far
+    mesh.gather(np.zeros(1))  # wait until all have come as far: JAX waits but for a while
+    shutdown: Callable[[], None] = jax.distributed.shutdown
     shutdown()
 
 
