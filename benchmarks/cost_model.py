@@ -91,15 +91,14 @@ class Cluster:
         return devices
 
 
-def widest(rows: int, devices: int, batches: int = 1000) -> float:
+def widest(rows: int, devices: int) -> float:
     """Rows that a device computes of a batch.
 
     The path does not depend on the number of devices, so nobody deals the rows out evenly: a device's part of a batch
-    is binomial, and all are filled up to the widest of an epoch. By the normal law that lies sqrt(2 ln m) deviations
-    above the mean of m of them.
+    is binomial, and all are filled up to a width that hardly any exceeds: see docs/design/xla.md.
     """
     if devices == 1:
         return float(rows)
     mean = rows / devices
     deviation = math.sqrt(mean * (1 - 1 / devices))
-    return min(float(rows), mean + math.sqrt(2 * math.log(devices * batches)) * deviation)
+    return min(float(rows), mean + 4.5 * deviation)

@@ -59,8 +59,9 @@ def seconds_of_sum(n: int) -> float:
     """Of a sum of n numbers over all devices, as it is within a step: many in one call."""
     import jax
     import jax.numpy as jnp
-    from fallline.engines.xla.mesh import AXIS, everywhere, mesh
     from jax.sharding import PartitionSpec
+
+    from fallline.engines.xla.mesh import AXIS, everywhere, mesh
 
     def body(x: Any) -> Any:
         return jax.lax.fori_loop(0, STEPS, lambda i, x: jax.lax.psum(x, AXIS) / jax.device_count(), x)
@@ -114,7 +115,7 @@ def predicted(alone: dict[str, Any], sums: list[float], name: str, rows: int, n:
     numbers = Work.of([int(size) for size in name.split("-")], rows).numbers
     of_number = (sums[1] - sums[0]) / (SIZES[1] - SIZES[0])
     crowd = max(1.0, n / cores())  # processes that take turns on a core
-    return crowd * (few + compute * (widest(rows, n, STEPS) - FEW)) + sums[0] + of_number * numbers
+    return crowd * (few + compute * (widest(rows, n) - FEW)) + sums[0] + of_number * numbers
 
 
 def main() -> None:
