@@ -48,9 +48,9 @@ def batches(order: Array, size: int, per_device: int, devices: range) -> Batches
     --------
     >>> found = batches(np.array([5, 0, 3, 1, 4, 2]), size=3, per_device=3, devices=range(2))
     >>> found.which.tolist()
-    [[[0, 0], [1, 2]], [[2, 0], [1, 0]]]
+    [[[0, 0, 0], [1, 2, 0]], [[2, 0, 0], [1, 0, 0]]]
     >>> found.position.tolist()
-    [[[1, -1], [0, 2]], [[0, 2], [1, -1]]]
+    [[[1, -1, -1], [0, 2, -1]], [[0, 2, -1], [1, -1, -1]]]
     """
     n_batches = -(-len(order) // size)
     owner = order // per_device

@@ -68,8 +68,13 @@ def joined(
 
     Examples
     --------
-    >>> with joined("10.0.0.1:29400", n_processes=2, process=0):  # doctest: +SKIP
-    ...     run = fl.descend(net, X, y, engine="xla", checkpoint="/shared/run1")
+    Of two machines the other one says `process=1`. A group of one is as good as none:
+
+    >>> from fallline import Network, descend
+    >>> with joined("10.0.0.1:29400", n_processes=1, process=0):
+    ...     run = descend(Network([1, 1], seed=0), [[0.0], [1.0]], [0.0, 1.0], epochs=3, engine="xla")
+    >>> len(run.history)
+    3
     """
     devices = None
     if coordinator == "auto":
