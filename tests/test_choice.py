@@ -51,6 +51,18 @@ def test_without_an_accelerator_it_is_the_core(monkeypatch):
     choice.accelerator.cache_clear()
 
 
+def test_jax_that_does_not_begin_is_none(monkeypatch, caplog):
+    def devices():
+        raise RuntimeError("Unable to initialize backend 'cuda'\nsee the log")
+
+    choice.accelerator.cache_clear()
+    monkeypatch.setattr("jax.devices", devices)
+    with caplog.at_level(logging.INFO, "fallline"):
+        assert choice.suited(WIDE.shape, WIDE.dtype, **LONG) == "native"
+    choice.accelerator.cache_clear()
+    assert caplog.messages == ["engine native: JAX does not begin (Unable to initialize backend 'cuda')"]
+
+
 @pytest.mark.parametrize("taken", ["native", "xla"])
 def test_descents_and_fits_take_what_is_chosen(monkeypatch, taken):
     seen = []

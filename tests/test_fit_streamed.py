@@ -1,6 +1,7 @@
 """Fits of tables that stay in their files, beside the same rows in memory."""
 
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from fallline.engines import Data, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.fit import diagnose, fit
 from fallline.fit.streaming import streamed_job
-from fallline.fit.survey import MOST_HELD_BACK, Cut, Survey
+from fallline.fit.survey import LEAST_MEMORY, MOST_HELD_BACK, SOME_SHARE, Cut, Survey
 from fallline.listeners import Listener
 from fallline.params import check
 from fallline.schedules import Factors, as_schedule
@@ -181,6 +182,29 @@ def test_too_many_classes_are_refused(tmp_path):
     pl.DataFrame({"x": range(50), "y": [f"n{i}" for i in range(50)]}).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError, match="different values in 40 rows, too many for classes"):
         fit(Source.of(tmp_path / "t.parquet", "y"), memory=MEMORY)
+
+
+def test_the_last_rows_are_held_back_as_far_as_memory_lasts(tmp_path):
+    n, n_columns = 2000, 300
+    numbers = np.random.default_rng(0).normal(size=(n, n_columns + 1))
+    pl.DataFrame(numbers, [*(f"x{j}" for j in range(n_columns)), "y"]).write_parquet(tmp_path / "t.parquet")
+    source = Source.of(tmp_path / "t.parquet", "y")
+    held = Survey.of(source, check({"hold_back": "last", "validation": 0.5}), LEAST_MEMORY).held_back_rows
+    assert held.tolist() == list(range(n - int(SOME_SHARE * LEAST_MEMORY) // (28 * n_columns), n))
+
+
+def test_a_target_of_text_that_are_numbers_says_what_to_do(tmp_path):
+    pl.DataFrame({"x": range(50), "y": ["1", "2"] * 25}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="regression needs numbers, but it is text; say that the column is a number"):
+        fit(Source.of(tmp_path / "t.parquet", "y"), {"task": "regression"}, memory=MEMORY)
+
+
+def test_a_process_without_rows_is_refused(folder):
+    survey = survey_of(folder, {})
+    for first in (0, 2000):
+        engine = SimpleNamespace(share=lambda n, first=first: slice(first, first))
+        with pytest.raises(ParameterError, match="rows are too few for so many processes; start fewer"):
+            streamed_job(survey, survey.checked, engine=engine)
 
 
 def test_what_needs_the_table_at_hand_is_refused(folder):

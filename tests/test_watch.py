@@ -99,8 +99,9 @@ def test_who_does_not_come_is_named(address: str) -> None:
         meet(address, 3, 0, {}, 0.5)
     with pytest.raises(ParameterError, match=re.escape(f"process 0 was not reached at {address} within 0.5 seconds")):
         meet(address, 2, 1, {}, 0.5)
-    with pytest.raises(ParameterError, match="it must be HOST:PORT"):
-        meet("nowhere", 2, 1, {}, 0.5)
+    for none in ("nowhere", ":80", "host:", "host:²", "a..b:80", "host:65536", "host:" + "9" * 5000):
+        with pytest.raises(ParameterError, match="it must be HOST:PORT"):
+            meet(none, 2, 1, {}, 0.5)
 
 
 def test_whoever_else_calls_is_not_heard(address: str) -> None:

@@ -1,6 +1,7 @@
 """`--memory`: tables that are streamed through so much of it, and when it is advised."""
 
 import json
+import sys
 
 import numpy as np
 import polars as pl
@@ -99,7 +100,9 @@ def test_a_broken_cell_in_the_last_file_is_named(refused, folder, tmp_path):
     assert "part-3.parquet row 1, column 'x1': 'inf' is not a finite number" in said
 
 
-@pytest.mark.parametrize(("text", "n"), [("500MB", 5e8), ("2 GB", 2e9), ("1.5gb", 1.5e9), ("1GiB", 1 << 30)])
+@pytest.mark.parametrize(
+    ("text", "n"), [("500MB", 5e8), ("2 GB", 2e9), ("1.5gb", 1.5e9), ("1GiB", 1 << 30), ("9" * 400 + "GB", sys.maxsize)]
+)
 def test_sizes(text, n):
     assert memory.as_bytes(text) == n
 

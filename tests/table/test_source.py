@@ -122,6 +122,39 @@ def test_what_cannot_be_streamed_says_what_to_do(tmp_path):
         Source.of(tmp_path / "*.parquet", "y")
     with pytest.raises(DataError, match=r"files that are one table must end in .parquet"):
         read(tmp_path / "t.*", "y")
+    for data in ("", "-", "digits"):
+        with pytest.raises(DataError, match=f"DATA is {data!r}, which cannot be streamed"):
+            Source.of(data, "y")
+
+
+def test_a_column_of_nothing_agrees_with_one_other_kind(tmp_path):
+    frame(3).with_columns(number=None).write_parquet(tmp_path / "a.parquet")
+    frame(3).write_parquet(tmp_path / "b.parquet")
+    assert Source.of(tmp_path, "y").kinds["number"] == "number"
+    for other, what in ((pl.lit("x"), "text"), (pl.lit(dt.date(2024, 1, 1)), "dates"), (pl.lit([1]), "List")):
+        frame(3).with_columns(number=other).write_parquet(tmp_path / "c.parquet")
+        with pytest.raises(DataError, match=rf"c.parquet, .*: it holds {what}.*, but numbers in b.parquet"):
+            Source.of(tmp_path, "y")
+
+
+@pytest.mark.parametrize("blank", ["", "NA", None])
+def test_text_that_begins_with_blanks_is_no_date(tmp_path, blank):
+    text = pl.Series("text", [blank] * 10_000 + ["red"], pl.String)
+    pl.DataFrame({"text": text, "y": range(10_001)}).write_parquet(tmp_path / "a.parquet")
+    assert Source.of(tmp_path, "y").rows(9_999, 10_001).labels == {"text": ("red",)}
+
+
+def test_files_that_change_or_are_not_there_are_named(folder):
+    source = Source.of(folder, "y")
+    frame(3).write_parquet(folder / "c.parquet")
+    with pytest.raises(DataError, match=r"c.parquet: it has fewer rows than at first"):
+        source.rows(12, 23)
+    (folder / ".c.parquet").write_bytes(b"whoever copies it is not done")
+    assert Source.of(folder, "y").n_rows == 18
+    (folder / "d.parquet").symlink_to(folder / "nowhere")
+    for place in (folder, folder / "*.[ap]*"):
+        with pytest.raises(DataError, match=r"d.parquet: cannot be read \(No such file or directory\)"):
+            Source.of(place, "y")
 
 
 def test_a_fingerprint_is_of_names_sizes_and_columns(folder):

@@ -43,7 +43,7 @@ Wait = Annotated[
     ),
 ]
 # What each process may have of its own.
-OWN = ("coordinator", "processes", "process", "wait", "out", "history", "report", "studio", "quiet", "as_json",
+OWN = ("coordinator", "processes", "process", "wait", "out", "history", "report", "quiet", "as_json",
        "checkpoint", "checkpoint_every", "threads")  # fmt: skip
 
 

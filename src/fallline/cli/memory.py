@@ -45,10 +45,10 @@ def as_bytes(text: str) -> int:
     unit = UNITS.get(found[2].upper()) if found else None
     if found is None or unit is None:
         raise ParameterError(f"--memory is {text!r}; it must be a number with MB or GB, such as 2GB")
-    n = int(float(found[1]) * unit)
+    n = float(found[1]) * unit
     if n < LEAST:
         raise ParameterError(f"--memory is {text}; it must be {LEAST // 10**6}MB or more")
-    return n
+    return int(min(n, sys.maxsize))
 
 
 def source_of(data: str, *, target: str | None, drop: list[str], kinds: dict[str, Kind], **refused: bool) -> Source:

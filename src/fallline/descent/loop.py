@@ -161,6 +161,7 @@ class Descent:
         """Take note of where it stands within an epoch, and leave."""
         if not self.asked_to_stop:
             place = self.step % self.steps_per_epoch
+            is_whole = not self._agreed(not is_whole)[0]  # process 0 may have asked for fewer steps, and had them all
             if is_whole or self._take_steps(factors[place : place + 1]):  # another moment to end the step
                 self._save_if_begun()
         parameters, loss = self.session.parameters(self.current), self._loss()

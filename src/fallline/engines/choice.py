@@ -23,7 +23,7 @@ DEVICE_BEGIN = 20.0  # seconds until the first step: importing, compiling, copyi
 def suited(
     shape: Shape, dtype: np.dtype[np.generic], rows_of_step: int, n_steps: int, threads: int | str | None = None
 ) -> str:
-    """Choose between "native" and "xla", and log a line where that is "xla".
+    """Choose between "native" and "xla", and log a line where that is "xla", or would be if JAX began.
 
     Parameters
     ----------
@@ -65,7 +65,11 @@ def accelerator() -> str | None:
     """What JAX calls the GPU or TPU that it would use; None where there is none, or no JAX."""
     if find_spec("jax") is None:
         return None
-    import jax
+    try:
+        import jax
 
-    device = jax.devices()[0]
+        device = jax.devices()[0]
+    except (ImportError, RuntimeError) as error:  # installed in part, or for a device that is not there
+        LOG.info("engine native: JAX does not begin (%s)", str(error).partition("\n")[0])
+        return None
     return None if device.platform == "cpu" else str(device.device_kind)

@@ -42,10 +42,15 @@ class _Trial(Listener):
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.steps_per_second = seconds, math.nan
+        self.waited = 0.0  # for the first rows of a stream
 
     def on_progress(self, progress: Progress) -> bool:
-        self.steps_per_second = progress.step / max(progress.seconds, 1e-6)
-        return progress.seconds >= self.seconds
+        if not progress.step:
+            self.waited = progress.seconds
+            return False
+        seconds = progress.seconds - self.waited
+        self.steps_per_second = progress.step / max(seconds, 1e-6)
+        return seconds >= self.seconds
 
 
 @dataclass(frozen=True)

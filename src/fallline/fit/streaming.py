@@ -81,12 +81,12 @@ def streamed_job(
 
 def _share(stream: Stream, mine: slice) -> Share:
     """Some consecutive rows of a stream, in its own order, read at once."""
+    if mine.start == mine.stop:
+        raise ParameterError(f"{stream.n} rows are too few for so many processes; start fewer")
     size, parts = stream.blocks.size, []
     for block in range(mine.start // size, -(-mine.stop // size)):
         first = block * size
         parts.append(stream.read(block).rows(slice(max(0, mine.start - first), mine.stop - first)))
-    if not parts:
-        raise ParameterError(f"{stream.n} rows are too few for so many processes; start fewer")
     X, Y, weight = (
         np.concatenate(each) for each in zip(*((part.X, part.Y, part.weight) for part in parts), strict=True)
     )

@@ -181,10 +181,11 @@ class Survey:
         settled = RECIPES["table"].settle(checked, "regression", n)
         share = settled["validation"] if holds_back else 0.0
         share = SHARE_HELD_BACK if share == "auto" else share
+        row_bytes = sum(CELL_BYTES[source.kinds[name]] for name in source.columns)
         n_last = 0
         if share and checked["hold_back"] == "last":
-            n_last, share = min(MOST_HELD_BACK, n - 1, max(1, round(n * share))), 0.0
-        row_bytes = sum(CELL_BYTES[source.kinds[name]] for name in source.columns)
+            most = min(MOST_HELD_BACK, max(1, int(SOME_SHARE * memory) // row_bytes), n - 1)
+            n_last, share = min(most, max(1, round(n * share))), 0.0
         cut = Cut.of(n - n_last, row_bytes, settled["batch_size"], share, seed, memory)
         held: list[tuple[Table, Indices]] = []
         numbers: list[Indices] = []

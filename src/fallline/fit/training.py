@@ -203,6 +203,7 @@ def fit(
             chosen = budget.choose(checked, job.settled, job.rows.n_trained, job.try_out)
             chosen = json.loads(engine.exchange(json.dumps(chosen).encode())[0])
         if any(job.settled[name] != value for name, value in chosen.items()):
+            job.close()
             job = prepared(checked | chosen)
         callbacks = [*callbacks, Deadline(budget.deadline - LINEAR_SHARE * budget.left)]
     rows, settled, recipe = job.rows, job.settled, job.recipe

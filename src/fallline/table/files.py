@@ -43,17 +43,23 @@ def files_in(source: str | os.PathLike[str]) -> list[Path] | None:
     """
     path = Path(source)
     if path.is_dir():
-        return sorted(each for each in path.iterdir() if each.suffix.lower() in COLUMNAR and each.is_file()) or None
+        visible = (each for each in path.iterdir() if not each.name.startswith("."))
+        return sorted(each for each in visible if each.suffix.lower() in COLUMNAR and _is_file(each)) or None
     if path.exists() or not glob.has_magic(str(source)):
         return None
     matches = glob.glob(str(source))  # noqa: PTH207  (a path takes no absolute pattern)
-    found = sorted(Path(each) for each in matches if Path(each).is_file())
+    found = sorted(Path(each) for each in matches if _is_file(Path(each)))
     if not found:
         raise DataError(f"no file fits {str(source)!r}")
     others = [each.name for each in found if each.suffix.lower() not in COLUMNAR]
     if others:
         raise DataError(f"{source}: files that are one table must end in {ENDINGS}; {others[0]} does not")
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one, or a link that leads nowhere, which nobody is to leave out without a word."""
+    return path.is_file() or not path.exists()
 
 
 def columnar_files(source: str | os.PathLike[str]) -> list[Path] | None:
@@ -95,13 +101,19 @@ class Files:
         import polars as pl
 
         schemas, sizes = [], []
+        known: dict[str, tuple[Path, pl.DataType]] = {}
         for path in paths:
-            path.open("rb").close()  # for the system's own complaint
+            try:
+                path.open("rb").close()  # for the system's own complaint
+            except OSError as error:
+                if path == Path(name):
+                    raise
+                raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
             with parsing(path, path.suffix.lower()):
                 scan = _scan(path)
                 schemas.append(dict(scan.collect_schema()))
                 sizes.append(int(scan.select(pl.len()).collect().item()))
-            _check_alike(paths[0], schemas[0], path, schemas[-1])
+            _check_alike(paths[0], known, path, schemas[-1])
         empty = [pl.DataFrame(schema={column: each[column] for column in schemas[0]}) for each in schemas]
         together = empty[0]
         if len(empty) > 1:
@@ -145,10 +157,12 @@ class Files:
         begin = 0
         for path, end in zip(self.paths, self._ends, strict=True):
             if begin < last and first < end:
-                start = max(first, begin)
+                start, stop = max(first, begin), min(last, end)
                 with parsing(path, path.suffix.lower()):
-                    frame = _scan(path).select(columns).slice(start - begin, min(last, end) - start).collect()
+                    frame = _scan(path).select(columns).slice(start - begin, stop - start).collect()
                     parts.append(frame.cast({n: t for n, t in types.items() if frame.schema[n] != t}))
+                if frame.height < stop - start:
+                    raise DataError(f"{path}: it has fewer rows than at first; leave it alone while it is read")
             begin = end
         return pl.concat(parts[1:] or parts, rechunk=False), lambda row: self.place(first + row)
 
@@ -167,18 +181,26 @@ def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(name) if path.suffix.lower() == ".parquet" else pl.scan_ipc(name)
 
 
-def _check_alike(first: Path, wanted: dict[str, pl.DataType], path: Path, schema: dict[str, pl.DataType]) -> None:
-    """Refuse a file whose columns are not those of the first; their order does not matter."""
+def _check_alike(
+    first: Path, known: dict[str, tuple[Path, pl.DataType]], path: Path, schema: dict[str, pl.DataType]
+) -> None:
+    """Refuse a file whose columns are not those of the others; their order does not matter.
+
+    `known` is what each column holds, and the first file that says so, to which this one's is added.
+    """
+    wanted = known or schema
     missing, more = [n for n in wanted if n not in schema], [n for n in schema if n not in wanted]
     same = "all files need the same ones"
     if missing:
         raise DataError(f"{path}: missing column {listed(missing)}, which {first.name} has; {same}")
     if more:
         raise DataError(f"{path}: column {listed(more)} is not in {first.name}; {same}")
-    for name, dtype in wanted.items():
-        here, there = _what(schema[name]), _what(dtype)
+    for name, dtype in schema.items():
+        where, other = known.get(name, (path, dtype))
+        here, there = _what(dtype), _what(other)
         if here != there and "nothing" not in (here, there):
-            raise DataError(f"{path}, column {name!r}: it holds {here}, but {there} in {first.name}; write both alike")
+            raise DataError(f"{path}, column {name!r}: it holds {here}, but {there} in {where.name}; write both alike")
+        known[name] = (path, dtype) if there == "nothing" else (where, other)
 
 
 def _what(dtype: pl.DataType) -> str:

@@ -14,9 +14,10 @@ from typing import final
 import numpy as np
 
 from fallline.errors import DataError
+from fallline.table.bundled import BUNDLED
 from fallline.table.files import ENDINGS, Files, columnar_files, is_text
-from fallline.table.frames import Notation, table_from_frame
-from fallline.table.names import check_known, choose_inputs
+from fallline.table.frames import Notation, table_from_frame, with_nulls
+from fallline.table.names import check_known, choose_inputs, listed
 from fallline.table.read import reading
 from fallline.table.table import Kind, Table
 
@@ -84,6 +85,8 @@ class Source:
             It is something else, files do not fit together, or a column is not there.
         """
         label = str(source)
+        if label in ("", "-", *BUNDLED):
+            raise DataError(f"DATA is {label!r}, which cannot be streamed; name Parquet or Arrow files")
         with reading(source):
             paths = columnar_files(source)
             if paths is None:
@@ -94,7 +97,7 @@ class Source:
                 )
             files = Files.of(paths, label)
         if target is None:
-            raise DataError(f"{label}: say which column is the target")
+            raise DataError(f"{label}: say which column is the target (columns: {listed(files.schema)})")
         names, kinds = list(files.schema), dict(kinds or {})
         check_known(target, names, label)
         inputs = choose_inputs(names, target, None, drop, label)
@@ -107,7 +110,7 @@ class Source:
         if is_text(files.schema[target]):
             kinds.setdefault(target, "category")
         for name in inputs:  # text of which nothing is known is no date
-            if is_text(files.schema[name]) and frame[name].null_count() == frame.height:
+            if is_text(files.schema[name]) and with_nulls(frame[name]).null_count() == frame.height:
                 kinds.setdefault(name, "category")
         head = table_from_frame(frame, label, where, target, inputs, (), _of(kinds, wanted), True, notation)
         kinds |= {name: head.kind(name) for name in inputs}

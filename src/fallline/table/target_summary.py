@@ -141,7 +141,11 @@ def numbers_of(y: Targets, name: str, log: bool, *, count: bool) -> npt.NDArray[
         return f"target {name!r}, row {row + 1}" if count else f"target {name!r}"
 
     if y.dtype.kind not in "biuf":
-        row = next((i for i, label in enumerate(y.tolist()) if as_number(label) is None), 0)
+        row = next((i for i, label in enumerate(y.tolist()) if as_number(label) is None), None)
+        if row is None:
+            raise DataError(
+                f"target {name!r}: regression needs numbers, but it is text; say that the column is a number"
+            )
         raise DataError(f"{place(row)}: regression needs numbers, not {y[row].item()!r}")
     numbers = y.astype(np.float64)
     if log:

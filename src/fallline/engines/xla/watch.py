@@ -149,7 +149,12 @@ def meet(address: str, n_processes: int, process: int, settings: dict[str, Any],
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+    try:
+        host.encode("idna")  # as Python does when it asks for it
+        is_one = host != "" and 0 < int(port) < 1 << 16
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise ParameterError(
             f"coordinator is {address!r}; it must be HOST:PORT, the machine of process 0 and a free port"
         )
