@@ -4,11 +4,15 @@ import threading
 from contextlib import contextmanager
 
 import numpy as np
+import polars as pl
 import pytest
 
 import fallline as fl
 from fallline.cli.group import OWN
 from fallline.engines.reference import ReferenceEngine
+from fallline.fit.survey import Survey
+from fallline.params import check
+from fallline.table import Source
 
 
 class Pair:
@@ -37,6 +41,11 @@ class InPair(ReferenceEngine):
 
     def gather(self, values):
         return self.pair.gather(self.process, values)
+
+    def exchange(self, data):
+        numbers = np.zeros(99)
+        numbers[: len(data)] = np.frombuffer(data, np.uint8)
+        return [bytes(row.astype(np.uint8)).rstrip(b"\0") for row in self.gather(numbers)]
 
     def session(self, plan, parameters, data):
         session = super().session(plan, parameters, data)
@@ -82,6 +91,44 @@ def test_ctrl_c_while_a_checkpoint_is_due(who, tmp_path, monkeypatch):
     assert [runs[process].stop_reason for process in range(2)] == ["interrupted"] * 2
     np.testing.assert_array_equal(runs[0].network.parameters, runs[1].network.parameters)
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
+
+
+def in_both(call):
+    """What a call comes to in each of two processes."""
+    pair, found = Pair(), [None, None]
+
+    def one(process):
+        try:
+            found[process] = call(InPair(pair, process), process)
+        except fl.FalllineError as error:
+            found[process] = str(error)
+
+    threads = [threading.Thread(target=one, args=(process,)) for process in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_other_rows_in_one_process_are_refused(tmp_path):
+    """Otherwise they would wait for each other for ever."""
+    x = np.linspace(-1, 1, 60)[:, None]
+
+    def descend(engine, process):
+        return fl.descend(fl.Network([1, 4, 1]), x[process:], x[process:, 0], epochs=2, engine=engine)
+
+    wrong = "process 1 has 59 rows, 4 steps and 13 numbers, but process 0 has 60 rows, 4 steps and 13 numbers"
+    assert in_both(descend) == [f"{wrong}; give all the same"] * 2
+
+    def survey(engine, process):
+        path = tmp_path / str(process) / "t.parquet"
+        path.parent.mkdir()
+        pl.DataFrame({"x": range(60 - process), "y": range(60 - process)}).write_parquet(path)
+        return Survey.of(Source.of(path, "y"), check({}), 10**8, engine=engine)
+
+    wrong = "process 1 has other files than process 0; give all the same"
+    assert [text.partition(": ")[2] for text in in_both(survey)] == [wrong] * 2
 
 
 def test_what_decides_how_rows_are_read_is_the_same_for_all():

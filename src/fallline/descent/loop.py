@@ -21,7 +21,7 @@ from fallline.descent.measurement import Measurement
 from fallline.descent.repair import GoodPoints
 from fallline.descent.saving import Saver, identity, remember, remind
 from fallline.engines import Data, Engine, Plan, Session, Slice, Start, State, Stream, session_of
-from fallline.errors import DivergenceError, DivergenceWarning
+from fallline.errors import DataError, DivergenceError, DivergenceWarning
 from fallline.interrupt import ctrl_c
 from fallline.listeners import Epoch, History, Listener, Progress, Recorder, Repair
 from fallline.listeners.listener import heard, is_better
@@ -87,6 +87,7 @@ class Descent:
 
     def run(self) -> Run:
         """Epoch after epoch until something ends it."""
+        self._check_alike()
         kept, ended = None if self.saver is None else self.saver.last(), ""
         if kept is None:
             self.session = session_of(self.engine, self.plan, self.begun_at, self.data)
@@ -109,6 +110,14 @@ class Descent:
         if (self.diverged >= 0).any() or self.history.repairs:
             warnings.warn(run.message, DivergenceWarning, stacklevel=3)
         return run
+
+    def _check_alike(self) -> None:
+        """DataError where processes of a group have other rows or networks, for they would wait for ever."""
+        each = self.engine.gather(np.array([self.data.n, self.n_steps, self.begun_at.size]))
+        for process, other in enumerate(each):
+            if (other != each[0]).any():
+                here, there = ("{:.0f} rows, {:.0f} steps and {:.0f} numbers".format(*one) for one in (other, each[0]))
+                raise DataError(f"process {process} has {here}, but process 0 has {there}; give all the same")
 
     def _descend(self) -> str:
         """Epoch after epoch; why the descent ends."""

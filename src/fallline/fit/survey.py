@@ -191,6 +191,10 @@ class Survey:
         numbers: list[Indices] = []
         process, n_processes = (0, 1) if engine is None else engine.group
         mine = np.array_split(np.arange(len(cut)), n_processes)[process].tolist()
+        prints = [] if engine is None else engine.exchange(source.fingerprint.encode())
+        for i, other in enumerate(prints):
+            if other != prints[0]:
+                raise DataError(f"{source.name}: process {i} has other files than process 0; give all the same")
         task, log = None if checked["task"] == "auto" else checked["task"], checked["target_transform"] == "log"
 
         def parts() -> Iterator[Summary]:
