@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_a_part_that_ends_early_has_no_numbers_in_the_history() -> None:
     assert run.history["loss"].shape == (6, 4)
     np.testing.assert_array_equal(np.isnan(run.history["loss"][-1]), [False, False, True, True])
     assert run.best_start in (0, 1)
+
+
+def test_ctrl_c_is_raised_by_one_process_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*told: Any, **settings: Any) -> fl.Run:
+        return replace(fl.descend(*told, **settings), stop_reason="interrupted")
+
+    monkeypatch.setattr("fallline.spreading.descend", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fl.spread(fl.Network([1, 1]), [[0.0], [1.0]], [0.0, 1.0], n_jobs=1, starts=2, epochs=1)
 
 
 def test_the_run_can_be_asked_and_pickled() -> None:

@@ -100,7 +100,10 @@ def spread(
             "l2": [start.l2 for start in some],
         }
         tasks.append(delayed(_part)(networks[first:last], data.X, y, told))
-    run = _together(Parallel(n_jobs=n_jobs)(tasks), networks)
+    runs = Parallel(n_jobs=n_jobs)(tasks)
+    if any(run.stop_reason == "interrupted" for run in runs):
+        raise KeyboardInterrupt
+    run = _together(runs, networks)
     return replace(run, plan=replace(run.plan, optimizer=rule), data=data, validation=measured)
 
 
