@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import fallline as fl
-from fallline.cli.group import OWN
+from fallline.cli.group import group_of
 from fallline.engines.reference import ReferenceEngine
 from fallline.fit.survey import Survey
 from fallline.params import check
@@ -131,5 +131,19 @@ def test_other_rows_in_one_process_are_refused(tmp_path):
     assert [text.partition(": ")[2] for text in in_both(survey)] == [wrong] * 2
 
 
-def test_what_decides_how_rows_are_read_is_the_same_for_all():
-    assert not {"data", "group", "studio", "validation", "memory", "engine"} & set(OWN)
+def test_what_all_must_be_told_alike(monkeypatch):
+    """All that decides how rows are read and who listens; where files are written is each one's own."""
+    told = []
+
+    @contextmanager
+    def joined(coordinator, n_processes, process, settings, *others):
+        told.append(settings)
+        yield process, n_processes
+
+    monkeypatch.setattr("fallline.engines.xla.hosts.joined", joined)
+    for others in ({}, {"report": "b/r.html", "out": "b/m"}, {"report": None}, {"studio": True}, {"data": "b/t.csv"}):
+        typed = {"data": "a/t.csv", "report": "a/r.html", "out": "a/m", "studio": False, "group": None} | others
+        with group_of("h:1", 2, 0, 1.0, typed, None) as number:
+            assert number == 0
+    assert told[0] == told[1] == told[4]
+    assert {"--report", "--studio"} == {name for some in told[2:4] for name in some if some[name] != told[0][name]}

@@ -109,6 +109,7 @@ def group_of(
             f"--coordinator needs the package {error.name}; install it with: pip install 'fallline[jax]'"
         ) from None
     same = {f"--{name.replace('_', '-')}": str(value) for name, value in typed.items() if name not in OWN}
+    same["--report"] = str(typed["report"] is not None)  # wherever it is written, what listens for it is in checkpoints
     same |= {"--data": Path(typed["data"]).name, "fallline": __version__, "Python": sys.version.split()[0]}
     global _is_left
     _is_left = True
