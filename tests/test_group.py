@@ -21,10 +21,10 @@ class Pair:
     def __init__(self):
         self.barrier, self.said = threading.Barrier(2, timeout=20), [None, None]
 
-    def gather(self, process, values):
-        self.said[process] = np.asarray(values, np.float64)
+    def exchange(self, process, what):
+        self.said[process] = what
         self.barrier.wait()
-        both = np.stack(self.said)
+        both = list(self.said)
         self.barrier.wait()
         return both
 
@@ -40,12 +40,10 @@ class InPair(ReferenceEngine):
         return self.process, 2
 
     def gather(self, values):
-        return self.pair.gather(self.process, values)
+        return np.stack(self.exchange(np.asarray(values, np.float64)))
 
     def exchange(self, data):
-        numbers = np.zeros(99)
-        numbers[: len(data)] = np.frombuffer(data, np.uint8)
-        return [bytes(row.astype(np.uint8)).rstrip(b"\0") for row in self.gather(numbers)]
+        return self.pair.exchange(self.process, data)
 
     def session(self, plan, parameters, data):
         session = super().session(plan, parameters, data)
@@ -129,6 +127,24 @@ def test_other_rows_in_one_process_are_refused(tmp_path):
 
     wrong = "process 1 has other files than process 0; give all the same"
     assert [text.partition(": ")[2] for text in in_both(survey)] == [wrong] * 2
+
+
+def test_each_hears_of_the_rows_it_reads_until_all_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("fallline.fit.survey.MOST_ROWS", 100)
+    pl.DataFrame({"x": range(550), "y": range(550)}).write_parquet(tmp_path / "t.parquet")
+    source = Source.of(tmp_path / "t.parquet", "y")
+
+    def survey(engine, process):
+        heard = []
+        found = Survey.of(
+            source, check({}), 10**8, heard=lambda rows, share: heard.append((rows, share)), engine=engine
+        )
+        return heard, found.known.n_rows + len(found.held_back_rows)
+
+    for heard, n_rows in (both := in_both(survey)):
+        assert heard[-1][1] == 1
+        assert n_rows == 550
+    assert sum(rows for heard, _ in both for rows, _ in heard) == 550
 
 
 def test_what_all_must_be_told_alike(monkeypatch):

@@ -28,7 +28,7 @@ BLOCK_SHARE, BUFFER_SHARE, SOME_SHARE = 0.12, 0.28, 0.06  # of the memory: there
 # What a cell takes while it is read and encoded: float64 once, float32 several times over, and what becomes of it.
 CELL_BYTES = {"number": 28, "date": 28 + 7 * 12, "category": 28 + MOST_ONE_HOT * 8}
 
-Heard = Callable[[int, float], None]  # so many rows were read, and with them this share of all
+Heard = Callable[[int, float], None]  # so many rows were read, and with them this share of those of this process
 
 
 @final
@@ -163,7 +163,7 @@ class Survey:
         holds_back : bool
             False: there are other rows to measure on.
         heard : callable, optional
-            Hears of the rows that were read, so many and up to which share of all.
+            Hears of the rows that were read, so many and up to which share of this process's.
         engine : Engine, optional
             Of the group.
 
@@ -211,7 +211,7 @@ class Survey:
                 except DataError as error:
                     raise DataError(f"{source.name}: {error}") from None
                 if heard is not None:
-                    heard(last - first, last / cut.n_rows)
+                    heard(last - first, (block + 1 - mine[0]) / len(mine))
 
         if engine is None or n_processes == 1:
             known = Summary.of_parts(parts())

@@ -148,7 +148,8 @@ def fit(
         Bytes that the rows of a source may take, beside what the program takes itself. None: they are held at once, of
         a group of processes each holds its share (docs/many-machines.md).
     heard : callable, optional
-        `(rows, share)`: hears of a source's rows as they are read for the first time, and up to which share of all.
+        `(rows, share)`: hears of a source's rows as they are read for the first time, and up to which share of those
+        that this process reads.
 
     Returns
     -------
