@@ -32,8 +32,7 @@ NETWORKS = {
     (784, 512, 512, 10): (1024,),
     (8, 64, 64, 1): (256, 8192),
 }
-STEPS, EPOCHS = 40, 4  # an epoch's steps; of the epochs the first compiles
-SIZES = (1, 1 << 20)  # float32 numbers of a sum
+STEPS, EPOCHS = 25, 3  # an epoch's steps; of the epochs the first compiles
 
 
 def seconds_of_step(sizes: tuple[int, ...], rows: int) -> float:
@@ -82,7 +81,7 @@ def measured() -> dict[str, Any]:
         "-".join(map(str, sizes)): {str(rows): seconds_of_step(sizes, rows) for rows in (FEW, *batches)}
         for sizes, batches in NETWORKS.items()
     }
-    return {"steps": times, "sums": [seconds_of_sum(n) for n in SIZES]}
+    return {"steps": times, "sums": {name: seconds_of_sum(numbers_of(name)) for name in times}}
 
 
 def group(n: int) -> dict[str, Any]:
@@ -108,14 +107,17 @@ def group(n: int) -> dict[str, Any]:
     return found
 
 
-def predicted(alone: dict[str, Any], sums: list[float], name: str, rows: int, n: int) -> float:
+def predicted(alone: dict[str, Any], sums: dict[str, float], name: str, rows: int, n: int) -> float:
     """What the model says of a step of n processes, from times of one and from those of sums."""
     few, full = alone["steps"][name][str(FEW)], alone["steps"][name][str(rows)]
     compute = (full - few) / (rows - FEW)  # of a row
-    numbers = Work.of([int(size) for size in name.split("-")], rows).numbers
-    of_number = (sums[1] - sums[0]) / (SIZES[1] - SIZES[0])
     crowd = max(1.0, n / cores())  # processes that take turns on a core
-    return crowd * (few + compute * (widest(rows, n) - FEW)) + sums[0] + of_number * numbers
+    return crowd * (few + compute * (widest(rows, n) - FEW)) + sums[name]
+
+
+def numbers_of(name: str) -> int:
+    """Parameters of a network."""
+    return Work.of([int(size) for size in name.split("-")], 1).numbers
 
 
 def main() -> None:
@@ -150,8 +152,8 @@ def main() -> None:
             rows.append([f"{name}, {batch} rows", *cells, unit(groups[1]["steps"][name][str(batch)])])
     print("\n".join(table(rows)))
     for n in counts[1:]:
-        one, many = map(unit, groups[n]["sums"])
-        print(f"a sum over {n} processes: of a number {one}, of 4 MB {many}")
+        each = ", ".join(f"{numbers_of(name):,} numbers {unit(taken)}" for name, taken in groups[n]["sums"].items())
+        print(f"a sum over {n} processes: {each}")
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps({"machine": machine(), "groups": groups}, indent=1) + "\n", encoding="utf-8")
 

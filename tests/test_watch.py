@@ -50,6 +50,14 @@ def test_all_come_together_and_part(address: str) -> None:
     assert lost == []
 
 
+def test_an_address_may_be_of_version_6(address: str) -> None:
+    if not socket.has_ipv6 or not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    watches = together(f"[::1]:{address.rpartition(':')[2]}", 2)
+    all_of([lambda one=one: one.end(done=True) for one in watches])
+    assert [one.process for one in watches] == [0, 1]
+
+
 @pytest.mark.parametrize("who", [0, 2])
 def test_whoever_goes_is_named_to_all_others(who: int, address: str) -> None:
     watches = together(address, 3)

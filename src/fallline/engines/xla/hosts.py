@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import inspect
+import math
 import os
 import sys
 import time
@@ -77,6 +78,8 @@ def joined(
     3
     """
     devices = None
+    if not 0 <= seconds < math.inf:
+        raise ParameterError(f"the time to wait is {seconds} seconds; it must be a number, 0 or more")
     if coordinator == "auto":
         coordinator, n_processes, process, devices = _detected(seconds)
     if n_processes is None or process is None:

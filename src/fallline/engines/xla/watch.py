@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, final
 
 from fallline.errors import ParameterError
@@ -182,8 +183,9 @@ def _gather(place: tuple[str, int], hello: dict[str, Any], deadline: float, seco
     """Process 0: wait for the others."""
     n, peers, wrong = hello["processes"], dict[int, socket.socket](), ""
     try:
-        local = socket.gethostbyname(place[0]).startswith("127.")
-        server = socket.create_server((place[0] if local else "", place[1]))
+        family, _, _, _, found = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0]
+        own = str(found[0]) if ip_address(found[0]).is_loopback else ""
+        server = socket.create_server((own, place[1]), family=family)
     except OSError as error:
         raise ParameterError(f"process 0 cannot wait at {place[0]}:{place[1]} ({error.strerror or error})") from None
     with server:
