@@ -15,6 +15,13 @@ SOON = 0.5  # seconds
 last_pressed = -math.inf  # when Ctrl-C ended something gently, as `time.monotonic` counts
 
 
+def pass_on() -> None:
+    """Have whoever is around a block hear of the Ctrl-C that ended it, as of the first one that it is."""
+    global last_pressed
+    last_pressed = -math.inf
+    signal.raise_signal(signal.SIGINT)
+
+
 @contextmanager
 def ctrl_c() -> Iterator[threading.Event]:
     """Within the block the first Ctrl-C sets the event that this gives; the second raises KeyboardInterrupt.

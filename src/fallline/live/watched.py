@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from fallline.engines import as_engine
 from fallline.errors import ParameterError
 from fallline.fit import Job
 from fallline.fit.rows import Rows
-from fallline.interrupt import ctrl_c
+from fallline.interrupt import ctrl_c, pass_on
 from fallline.listeners import Epoch, Listener, Progress, Recorder
 from fallline.live.control import Control, Subject
 from fallline.live.experiment import MOST_ROWS_OF_HISTORY, View, described, posed
@@ -121,7 +120,7 @@ class Watched(Control, Listener):
                     self._answer()
             if interrupted.is_set():  # the descent hears of it as if there were no studio, and may go on to its end
                 super()._take(math.inf)
-                signal.raise_signal(signal.SIGINT)
+                pass_on()
         self._since = time.monotonic()
 
 
