@@ -139,7 +139,7 @@ class NativeEngine(Engine):
                 "precision='bf16' needs the instruction set avx512_bf16, but the one in use is "
                 f"{_core.instruction_set()}; the products are those of float32",
                 PrecisionWarning,
-                stacklevel=4,  # whoever called descend
+                stacklevel=5,  # whoever called descend
             )
             plan = replace(plan, bf16=False)
         return NativeSession(plan, parameters, data, self.threads)
