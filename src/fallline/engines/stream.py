@@ -102,7 +102,7 @@ class Stream:
     at_hand : Data
         Some of the rows, for what needs no more.
     fingerprint : str
-        The same for the same rows, cut in the same way, and for no others.
+        The same for the same rows cut in the same way; of files, as far as names, sizes and numbers of rows tell.
     """
 
     def __init__(self, blocks: Blocks, read: Callable[[int], Data], at_hand: Data, fingerprint: str) -> None:
