@@ -1,8 +1,9 @@
 # Everything happens in .venv, which is made on the first call: see tools/bootstrap.py.
 PYTHON ?= python3
 SANITIZE ?=
+CROSS ?=
 comma := ,
-NATIVE_BUILD = build/native-test$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+NATIVE_BUILD = build/native-test$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(CROSS),-$(CROSS))
 BIN := .venv/bin
 NATIVE := $(shell find native -name '*.[ch]pp')
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(shell find native -name CMakeLists.txt) $(NATIVE)
@@ -21,9 +22,10 @@ test: run .venv/.test ## the same as run, then the whole test suite
 test-hosts: .venv/.installed .venv/.test ## the tests of several processes that train together
 	$(BIN)/pytest -m hosts
 
-native-test: .venv/.installed ## the C++ tests; SANITIZE=address,undefined or thread to look for more
+native-test: .venv/.installed ## the C++ tests; SANITIZE=address,undefined or thread to look for more; CROSS=aarch64 for Arm
 	$(BIN)/cmake -S . -B $(NATIVE_BUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
-	  -DCMAKE_BUILD_TYPE=Release -DFALLLINE_PYTHON=OFF -DFALLLINE_TESTS=ON -DFALLLINE_SANITIZE=$(SANITIZE)
+	  -DCMAKE_BUILD_TYPE=Release -DFALLLINE_PYTHON=OFF -DFALLLINE_TESTS=ON -DFALLLINE_SANITIZE=$(SANITIZE) \
+	  $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/native/$(CROSS).cmake)
 	$(BIN)/cmake --build $(NATIVE_BUILD)
 	$(BIN)/ctest --test-dir $(NATIVE_BUILD)/native --no-tests=error --output-on-failure
 

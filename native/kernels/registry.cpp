@@ -14,11 +14,13 @@ namespace fallline {
 
 #if defined(FALLLINE_NEON)
 #define FALLLINE_BUILT(X) X(neon)
+#define FALLLINE_LAST
 #elif defined(FALLLINE_X86)
 #define FALLLINE_BUILT(X) X(baseline) X(avx2) X(avx512)
 #define FALLLINE_LAST "avx512_bf16"
 #else
 #define FALLLINE_BUILT(X) X(baseline)
+#define FALLLINE_LAST
 #endif
 #ifdef FALLLINE_TESTS  // see native/CMakeLists.txt
 #define FALLLINE_SETS(X) X(wide) FALLLINE_BUILT(X)

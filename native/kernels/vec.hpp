@@ -72,8 +72,10 @@ static inline Vec<T> rounded(Vec<T> x) {
 #if defined(__x86_64__) && \
     (FALLLINE_VECTOR_BYTES <= 16 || defined(__AVX512F__) || (FALLLINE_VECTOR_BYTES == 32 && defined(__AVX__)))
   __asm__("" : "+v"(x));  // a vector that fills several registers is that of a build without contraction
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && FALLLINE_VECTOR_BYTES == 16
   __asm__("" : "+w"(x));
+#elif defined(__aarch64__)
+  __asm__("" : "+m"(x));  // the wide kernels of the tests, by way of memory
 #endif
   return x;
 }

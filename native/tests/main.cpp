@@ -1,23 +1,26 @@
-// fallline_tests [--figures] [PART OF A NAME]
+// fallline_tests [--figures] [PART OF A NAME]...
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "api.hpp"
 #include "tests/check.hpp"
 
 int main(int argc, char** argv) {
   using namespace fallline::test;
-  std::string part;
+  std::vector<std::string> parts;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--figures") == 0)
       figures = true;
     else
-      part = argv[i];
+      parts.emplace_back(argv[i]);
   }
   int n_run = 0, n_bad = 0;
   for (const Case& test : cases()) {
-    if (test.name.find(part) == std::string::npos) continue;
+    const auto named = [&](const std::string& part) { return test.name.find(part) != std::string::npos; };
+    if (!parts.empty() && std::none_of(parts.begin(), parts.end(), named)) continue;
     n_checks = n_failures = 0;
     test.body();
     const bool bad = n_failures > 0 || n_checks == 0;

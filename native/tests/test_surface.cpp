@@ -9,7 +9,7 @@ namespace {
 Plan plan_with(Shape shape) {
   Plan plan;
   static_cast<Shape&>(plan) = std::move(shape);
-  plan.loss = {LossKind::squared_error};
+  plan.loss.kind = LossKind::squared_error;
   plan.starts = {{0, 1}};
   return plan;
 }
