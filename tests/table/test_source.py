@@ -174,3 +174,13 @@ def test_a_fingerprint_is_of_names_sizes_and_columns(folder):
     assert Source.of(folder, "y", drop=["label"]).fingerprint != before
     frame(9, 15).write_parquet(folder / "c.parquet")
     assert Source.of(folder, "y").fingerprint != before
+
+
+def test_a_thousand_columns_are_looked_up_together(tmp_path, monkeypatch):
+    """Polars makes their list anew each time it is asked for: once for each column takes seconds of every block."""
+    n = 300
+    pl.DataFrame({"y": [1, 2]} | {f"x{j}": [0.5, j] for j in range(n)}).write_parquet(tmp_path / "a.parquet")
+    source, asked, columns = Source.of(tmp_path, "y"), [], pl.DataFrame.columns
+    monkeypatch.setattr(pl.DataFrame, "columns", property(lambda frame: asked.append(1) or columns.fget(frame)))
+    assert source.rows(0, 2).X.shape == (2, n)
+    assert len(asked) < 30
