@@ -19,7 +19,7 @@ def progress(step, seconds):
     return Progress(step, 100, 0, 1, np.zeros(8), seconds, lambda: np.zeros((8, 1)))
 
 
-def chosen(enough, asked=AUTO, stop_reason="stopped"):
+def chosen(enough, asked=AUTO, stop_reason="stopped", reading=0.0):
     """What is chosen where the time planned with is so many times what the recipe wants: 20 steps an epoch."""
     seconds = 1000.0
     budget = Budget(seconds, time.perf_counter())
@@ -31,7 +31,7 @@ def chosen(enough, asked=AUTO, stop_reason="stopped"):
         assert trial.on_progress(progress(2 * steps_per_second, 52.0))
         return SimpleNamespace(stop_reason=stop_reason)
 
-    return budget.choose(asked, SETTLED, 1000, descend)
+    return budget.choose(asked, SETTLED, 1000, descend, lambda: reading)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,15 @@ def test_time_goes_to_starts_and_epochs_alike(enough, starts, epochs):
     got = chosen(enough)
     assert got["starts"] == starts
     assert abs(got["epochs"] - epochs) <= 1
+
+
+def test_no_more_epochs_than_can_be_read():
+    """Of 800 seconds, of which learning 24 epochs takes half, a quarter, or four times as much as there is."""
+    assert chosen(2.1, reading=100.0) == {"starts": 12, "epochs": 7}
+    assert chosen(4.1, {"starts": 8, "epochs": "auto"}, reading=100.0) == {"starts": 8, "epochs": 7}
+    assert chosen(0.25, reading=100.0) == {"starts": 4, "epochs": 7}
+    assert chosen(4.1, reading=30.0) == {"starts": 8, "epochs": 24}
+    assert chosen(4.1, reading=1.0) == chosen(4.1)
 
 
 def test_what_was_asked_for_stays():

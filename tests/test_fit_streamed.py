@@ -1,6 +1,8 @@
 """Fits of tables that stay in their files, beside the same rows in memory."""
 
 import signal
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,16 @@ from fallline.engines import Data, as_engine
 from fallline.errors import DataError, ParameterError
 from fallline.fit import diagnose, fit
 from fallline.fit.streaming import streamed_job
-from fallline.fit.survey import LEAST_MEMORY, MOST_HELD_BACK, SOME_SHARE, Cut, Survey
+from fallline.fit.survey import (
+    BLOCK_SHARE,
+    CELL_BYTES,
+    LEAST_MEMORY,
+    MOST_HELD_BACK,
+    SOME_SHARE,
+    TEXT_COPIES,
+    Cut,
+    Survey,
+)
 from fallline.listeners import Listener
 from fallline.params import check
 from fallline.schedules import Factors, as_schedule
@@ -182,6 +193,76 @@ def test_too_many_classes_are_refused(tmp_path):
     pl.DataFrame({"x": range(50), "y": [f"n{i}" for i in range(50)]}).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError, match="different values in 40 rows, too many for classes"):
         fit(Source.of(tmp_path / "t.parquet", "y"), memory=MEMORY)
+
+
+def test_a_batch_that_there_is_no_memory_for_is_refused_with_what_is_enough(folder):
+    source, complaint = (
+        Source.of(folder, "y", ["kind"]),
+        "memory is 100MB, of which 12MB are for a batch while it is read",
+    )
+    row_bytes = sum(CELL_BYTES[kind] for kind in source.kinds.values()) + TEXT_COPIES * source.text_bytes
+    with pytest.raises(
+        ParameterError, match=f"{complaint}; one of 50000 rows takes .* so give .*MB or more, or a smaller"
+    ):
+        Cut.of(10**6, row_bytes, 50_000, 0.2, 0, MEMORY)
+    enough = int(50_000 * row_bytes / BLOCK_SHARE) + 10
+    assert Cut.of(10**6, row_bytes, 50_000, 0.2, 0, enough).size >= 50_000
+    assert Cut.of(1000, row_bytes, 50_000, 0.2, 0, MEMORY).size >= 50_000  # as there are no more than 1000
+    settings = check({"batch_size": 2000})
+    with pytest.raises(ParameterError, match="so give"):
+        Survey.of(replace(source, text_bytes=10**5), settings, MEMORY)
+    assert Survey.of(replace(source, text_bytes=10**5), settings, None).cut.size >= 2000  # each process holds its share
+
+
+def test_long_text_makes_blocks_of_fewer_rows(tmp_path):
+    n = 3000
+    for name, letters in (("short", 10), ("long", 2000)):
+        text = [f"{i:0{letters}}" for i in range(n)]
+        pl.DataFrame({"text": text, "x": range(n), "y": range(n)}).write_parquet(tmp_path / name)
+        (tmp_path / name).rename(tmp_path / f"{name}.parquet")
+    surveys = [Survey.of(Source.of(tmp_path / f"{name}.parquet", "y"), check({}), MEMORY) for name in ("short", "long")]
+    assert [len(survey.cut) for survey in surveys] == [1, 2]
+    assert surveys[1].cut.size * TEXT_COPIES * 2000 < 1.3 * BLOCK_SHARE * MEMORY
+    labels = surveys[1].held_back.labels["text"]
+    assert len(labels) == surveys[1].held_back.n_rows  # those of the other rows are let go of
+
+
+def test_text_that_becomes_much_longer_is_refused_with_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("fallline.fit.survey.MOST_ROWS", 200)
+    n = 12_000
+    text = ["short" if i < 11_500 else "x" * 200_000 for i in range(n)]
+    pl.DataFrame({"x": range(n), "text": text, "y": range(n)}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t.parquet, row 1\d+ and the \d+ after it: they hold \d+ MB .* column 'text'"):
+        Survey.of(Source.of(tmp_path / "t.parquet", "y"), check({}), MEMORY)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_no_more_rows_are_held_back_than_there_is_memory_for(folder, monkeypatch):
+    whole = survey_of(folder, {"validation": 0.01})
+    assert len(whole.held_back_rows) == len(whole.cut) - 1  # one of each block but the last, shorter one
+    row_bytes = 3 * CELL_BYTES["number"] + CELL_BYTES["category"]
+    monkeypatch.setattr("fallline.fit.survey.SOME_SHARE", 3 * row_bytes / MEMORY)
+    few = survey_of(folder, {"validation": 0.01})
+    assert 0 < len(few.held_back_rows) <= 6
+    assert set(few.held_back_rows) < set(whole.held_back_rows)
+    assert few.cut == whole.cut
+
+
+def test_a_time_is_planned_for_reading_where_that_takes_longer(folder, monkeypatch):
+    monkeypatch.setattr("fallline.fit.survey.MOST_ROWS", 200)
+    rows = Source.rows
+    monkeypatch.setattr(Source, "rows", lambda *told: (time.sleep(0.05), rows(*told))[1])
+    found = fit(Source.of(folder, "y", ["kind"]), {"time_budget": 8.0, "starts": 1, "hidden": (4,)}, memory=MEMORY)
+    assert found.run.stop_reason == "finished"
+    assert found.run.history.rows[-1]["epoch"] > 1
+
+
+def test_rows_to_measure_on_are_named_where_they_are_at_fault(folder, tmp_path):
+    pl.read_parquet(folder / "1.parquet").with_columns(kind=pl.lit(7)).write_parquet(tmp_path / "new.parquet")
+    source = Source.of(folder, "kind", ["y"])
+    other = read(tmp_path / "new.parquet", "kind", columns=source.columns, kinds=source.kinds)
+    with pytest.raises(DataError, match=r"new.parquet: target 'kind', row 1: the training rows have no label 7"):
+        fit(source, {"epochs": 1, "starts": 1}, validation_table=other, memory=MEMORY)
 
 
 def test_the_last_rows_are_held_back_as_far_as_memory_lasts(tmp_path):

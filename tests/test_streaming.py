@@ -1,9 +1,14 @@
 """Rows that are streamed: the same steps on the same rows as in memory, to the last bit."""
 
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 
 from fallline import SGD, Adam, Network
+from fallline.checkpoint import Checkpoint
 from fallline.descent import descend
 from fallline.engines import Blocks, Data, Plan, Start, State, Stream, as_engine, session_of
 from fallline.errors import DivergenceWarning, ParameterError
@@ -23,13 +28,15 @@ def rows_of(n, seed=0):
     return Data(X, Y, np.ones(n, np.float32))
 
 
-def stream_of(data, per_buffer, size=SIZE, fail_at=None):
+def stream_of(data, per_buffer, size=SIZE, fail_at=None, wait_at=None, gate=None):
     blocks = Blocks(size, data.n // size, data.n % size, per_buffer)
     firsts = [i * size for i in range(len(blocks))]
 
     def read(i):
         if i == fail_at:
             raise Fault("a broken block")
+        if i == wait_at:
+            gate()
         return data.rows(slice(firsts[i], firsts[i] + blocks.rows_of(i)))
 
     return Stream(blocks, read, data.rows(slice(0, 16)), "these rows")
@@ -68,6 +75,21 @@ def test_a_stream_takes_the_steps_of_its_twin_in_memory(engine, n, per_buffer):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
         np.testing.assert_array_equal(streamed.parameters(), twin.parameters())
         np.testing.assert_array_equal(streamed.state().moments, twin.state().moments)
+    stream.close()
+
+
+def test_the_engine_xla_takes_the_steps_of_its_twin_too():
+    """Buffers of one size, as each is compiled; the sums of a batch may be rounded otherwise."""
+    data, net = rows_of(96), Network([5, 6, 1], "relu", seed=1)
+    plan, parameters = plan_of(net), np.stack([net.parameters, net.parameters * 0.5])
+    stream, inner = stream_of(data, 2), as_engine("xla")
+    streamed, twin = (session_of(inner, plan, parameters, rows) for rows in (stream, data))
+    for epoch in range(2):
+        twin.visit(visited(stream, plan, epoch))
+        ours, theirs = steps_of(streamed, np.ones(12)), steps_of(twin, np.ones(12))
+        np.testing.assert_allclose(ours.loss_sum, theirs.loss_sum, rtol=1e-5)
+        np.testing.assert_allclose(streamed.parameters(), twin.parameters(), atol=1e-5)
+    assert np.abs(streamed.parameters() - parameters).max() > 0.1
     stream.close()
 
 
@@ -121,6 +143,29 @@ def test_a_fault_in_the_reader_is_the_descent_s():
     net = Network([5, 6, 1], "tanh", seed=2)
     with pytest.raises(Fault, match="a broken block"):
         descend(net, stream_of(rows_of(240), 2, fail_at=7), batch_size=BATCH, epochs=2)
+
+
+def test_ctrl_c_while_rows_are_read_ends_it_at_once_and_it_goes_on(tmp_path):
+    """With a checkpoint that is due all the time, so that the loop asks for a step at a time."""
+    data, net = rows_of(240), Network([5, 6, 1], "tanh", seed=2)
+    told = {"batch_size": BATCH, "epochs": 2, "shuffle": False}
+    go_on = threading.Event()
+
+    def slow():
+        signal.raise_signal(signal.SIGINT)  # heard by the main thread
+        go_on.wait(30)
+
+    began = time.perf_counter()
+    stream = stream_of(data, 2, wait_at=6, gate=slow)
+    cut = descend(net, stream, checkpoint=Checkpoint(tmp_path, 0), **told)
+    assert time.perf_counter() - began < 10
+    go_on.set()
+    stream.close()
+    assert cut.stop_reason == "interrupted"
+    assert cut.kept_steps[0] == 18  # the three buffers before
+    again = descend(net, stream_of(data, 2), checkpoint=Checkpoint(tmp_path, 0, resume=True), **told)
+    whole = descend(net, stream_of(data, 2), **told)
+    np.testing.assert_array_equal(again.network.parameters, whole.network.parameters)
 
 
 def test_no_batch_crosses_buffers():

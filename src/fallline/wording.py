@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -29,6 +30,17 @@ def listed_briefly(names: Iterable[object], most: int = 5) -> str:
     words = [str(name) for name in names]
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def in_mb(n_bytes: float) -> str:
+    """Bytes as `--memory` takes them.
+
+    Examples
+    --------
+    >>> in_mb(610_000_001)
+    '611MB'
+    """
+    return f"{math.ceil(n_bytes / 1e6)}MB"
 
 
 def printable(words: str) -> str:

@@ -73,6 +73,18 @@ def test_a_training_goes_on_to_the_same_model(run, folder, tmp_path):
     assert "batch_size is" in done.err
 
 
+@pytest.mark.parametrize(("was", "now"), [("100MB", "none"), ("none", "100MB"), ("100MB", "200MB")])
+def test_another_memory_than_at_first_is_refused_with_both(run, refused, folder, tmp_path, was, now):
+    def told(size):
+        memory = [] if size == "none" else ["--memory", size]
+        return ["train", folder, "--target", "y", "--drop", "class", "--epochs", "1", "--starts", "1", *memory]
+
+    kept = ["--checkpoint", tmp_path / "kept", "--checkpoint-every", "0", "--out", tmp_path / "m.fallline"]
+    run(*told(was), *kept)
+    said = refused(*told(now), *kept, "--resume")
+    assert f"memory is {now}, but the training in {tmp_path / 'kept'} began with {was}; give the same again" in said
+
+
 @pytest.mark.parametrize(
     ("told", "complaint"),
     [
@@ -123,6 +135,50 @@ def test_advice_where_a_table_is_larger_than_what_is_free(folder, monkeypatch, c
     memory.advise("digits")
     memory.advise("no such file")
     assert capsys.readouterr().err == ""
+
+
+def test_rows_to_measure_on_that_take_too_much_are_refused(refused, folder, monkeypatch):
+    monkeypatch.setattr(memory, "BYTES_PER_CELL", 10**5)
+    other = folder.with_suffix(".parquet")
+    said = refused("train", folder, "--target", "y", "--memory", "100MB", "--validation", other)
+    assert said == (
+        f"--validation: {other} may take about 210MB in memory, and --memory has 50MB for it; give fewer rows, or "
+        "--memory 420MB"
+    )
+
+
+def group(folder, names, limit, used, stat):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in zip(names, (limit, used), strict=True):
+        (folder / name).write_text(f"{text}\n")
+    (folder / "memory.stat").write_text("".join(f"{name} {n}\n" for name, n in stat.items()))
+
+
+V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
+
+
+@pytest.mark.parametrize(
+    ("own", "place", "names", "prefix"),
+    [
+        ("0::/jobs/ours", "sys/fs/cgroup/jobs", V2, ""),
+        ("0::/", "sys/fs/cgroup", V2, ""),
+        ("5:cpu:/\n4:memory:/jobs/ours", "sys/fs/cgroup/memory/jobs/ours", V1, "total_"),
+        ("4:memory:/not/seen/in/here\n0::/", "sys/fs/cgroup/memory", V1, "total_"),
+    ],
+)
+def test_what_is_free_is_what_a_control_group_has_left(tmp_path, own, place, names, prefix):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    (tmp_path / "proc/self/cgroup").write_text(own + "\n")
+    assert memory.available(tmp_path) == 8000 << 10
+    stat = {"inactive_file": 1, "active_file": 2} if prefix else {}
+    stat |= {f"{prefix}inactive_file": 30_000, f"{prefix}active_file": 5_000, "anon": 60_000}
+    group(tmp_path / place, names, 200_000, 100_000, stat)
+    assert memory.available(tmp_path) == 135_000
+    group(tmp_path / place, names, "max" if names is V2 else 2**63 - 4096, 100_000, stat)
+    assert memory.available(tmp_path) == 8000 << 10
+    group(tmp_path / place, names, 1000, 100_000, {})
+    assert memory.available(tmp_path) == 0
 
 
 def test_what_is_free_is_known_here():

@@ -133,19 +133,19 @@ def test_parts_without_rows_say_nothing():
 
 def test_a_sample_does_not_depend_on_how_the_table_is_cut():
     n = 400_000
-    whole = sampled(0, n, n, 10, seed=3)
-    cut = [first + sampled(first, 12_345, n, 10, seed=3) for first in range(0, n - 12_345, 12_345)]
+    whole = sampled(0, n, n, 40, seed=3)
+    cut = [first + sampled(first, 12_345, n, 40, seed=3) for first in range(0, n - 12_345, 12_345)]
     found = np.concatenate(cut)
     np.testing.assert_array_equal(found, whole[: len(found)])
     assert 0.24 < len(whole) / n < 0.26  # 100,000 of them
-    assert len(sampled(0, 500, 500, 10, seed=3)) == 500
+    assert len(sampled(0, 500, 500, 40, seed=3)) == 500
 
 
 def test_a_sample_knows_the_quartiles_well_enough():
     rng = np.random.default_rng(1)
     X = rng.normal(3, 2, (400_000, 1)).astype(np.float32)
     table = Table("long", X, X[:, 0].astype(np.float64), ("x",), "y")
-    some = Summary.of(table, sampled=sampled(0, len(X), len(X), 1, seed=0))
+    some = Summary.of(table, sampled=sampled(0, len(X), len(X), 4, seed=0))
     found, all_rows = Encoder.of_summary(some).encodings[0], Encoder.fit(table).encodings[0]
     assert found.center == pytest.approx(all_rows.center, abs=0.03)
     assert found.scale == pytest.approx(all_rows.scale, rel=0.02)
@@ -160,11 +160,32 @@ def test_joined_rows_share_their_labels():
 
 
 def test_labels_that_are_too_many_are_forgotten_but_counted(monkeypatch):
-    monkeypatch.setattr("fallline.table.summary.MOST_COUNTED", 50)
-    monkeypatch.setattr("fallline.table.summary.KEPT_COUNTED", 30)
+    monkeypatch.setattr("fallline.table.summary.MOST_COUNTED", 60)
     often = ColumnSummary("c", "category", 100, 0, {"often": 60} | {f"{i:02}": 1 for i in range(40)})
     other = ColumnSummary("c", "category", 40, 0, {f"{i:02}": 1 for i in range(40, 80)})
     merged = often.merge(other)
     assert len(merged.counts) == 30
     assert merged.counts["often"] == 60
     assert merged.n_forgotten == 51
+
+
+def test_long_labels_are_forgotten_for_their_length(monkeypatch):
+    monkeypatch.setattr("fallline.table.summary.COUNTED_BYTES", 100_000)
+    X = np.arange(40, dtype=np.float32)[:, None] // 2
+    pages = [f"{i:04}" + "x" * 4000 for i in range(20)]
+
+    def part(labels):
+        return Summary.of(Table("t", X, X[:, 0], ("c",), "y", labels={"c": tuple(labels)}), "regression")
+
+    assert Summary.of_parts([part(pages), part(pages)]).columns[0].n_forgotten == 0
+    merged = Summary.of_parts([part(pages), part([f"y{page}" for page in pages])]).columns[0]
+    assert (len(merged.counts), merged.n_forgotten) == (12, 28)
+
+
+def test_rows_to_remember_have_their_own_labels_alone():
+    X = np.array([[3, 0], [1, 5], [np.nan, 7], [0, 2], [1, 1]], np.float32)
+    table = Table("t", X, X[:, 1], ("c", "x"), "y", labels={"c": ("a", "b", "c", "d")})
+    some = Summary.of(table, "regression", sampled=np.array([0, 1, 2, 4])).sample
+    assert some.labels == {"c": ("b", "d")}
+    np.testing.assert_array_equal(some.X, [[1, 0], [0, 5], [np.nan, 7], [0, 1]])
+    np.testing.assert_array_equal(table.X, X)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fallline.errors import ParameterError
+from fallline.wording import in_mb
 
 if TYPE_CHECKING:
     from fallline.table import Kind, Source
@@ -62,7 +63,7 @@ def source_of(data: str, *, target: str | None, drop: list[str], kinds: dict[str
 
 def advise(data: str) -> None:
     """Say in a line that `--memory` would help, where the table will likely take more than there is."""
-    needed, there = _needed(data), available()
+    needed, there = _needed(data, SMALL), available()
     if there is not None and needed > there:
         print(
             f"fallline: {data} may take about {needed / 1e9:.0f} GB in memory, and {there / 1e9:.0f} GB are free; "
@@ -71,8 +72,18 @@ def advise(data: str) -> None:
         )
 
 
-def _needed(data: str) -> float:
-    """About how many bytes a table takes in memory; 0 where it is small, or nobody knows."""
+def check_validation(data: str, memory: int) -> None:
+    """ParameterError where rows to measure on, which are held at once, would likely take more than half of it."""
+    needed = _needed(data, small=0)
+    if needed > memory / 2:
+        raise ParameterError(
+            f"--validation: {data} may take about {in_mb(needed)} in memory, and --memory has {in_mb(memory / 2)} "
+            f"for it; give fewer rows, or --memory {in_mb(2 * needed)}"
+        )
+
+
+def _needed(data: str, small: int) -> float:
+    """About how many bytes a table takes in memory; 0 where its files are smaller than `small`, or nobody knows."""
     from fallline.errors import DataError
     from fallline.table.bundled import BUNDLED
     from fallline.table.files import Files, columnar_files
@@ -82,7 +93,7 @@ def _needed(data: str) -> float:
     try:
         paths = columnar_files(data)
         n_bytes = sum(path.stat().st_size for path in (paths or [Path(data)]))
-        if n_bytes < SMALL:
+        if n_bytes < small:
             return 0.0
         if paths is None:
             return float(n_bytes * BYTES_PER_BYTE) if Path(data).suffix.lower() in (".csv", ".tsv", ".txt") else 0.0
@@ -92,17 +103,45 @@ def _needed(data: str) -> float:
     return float(files.n_rows * len(files.schema) * BYTES_PER_CELL)
 
 
-def available() -> int | None:
-    """Bytes of memory that a program may still take; None where nobody says."""
-    free = None
+def available(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that a program may still take; None where nobody says.
+
+    The least of what the system has and of what each control group has left that the process is in, version 1 or 2: its
+    limit less what it uses, but for files that are kept in memory only until it is needed.
+    """
+    free = []
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+        lines = (root / "proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free = [next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))]
     except (OSError, StopIteration, ValueError):
         if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    return min(free + [left for left in map(_left_in, _groups(root)) if left is not None], default=None)
+
+
+def _groups(root: Path) -> list[Path]:
+    """Folders of the control groups that count this process's memory, each with those around it."""
     try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
-        return limit if free is None else min(free, limit)
-    except (OSError, ValueError):
-        return free
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = []
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers in ("", "memory"):
+            top = root / "sys/fs/cgroup" / controllers
+            inner = top / path.lstrip("/")
+            found += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(top)]
+    return found
+
+
+def _left_in(group: Path) -> int | None:
+    """Bytes that a control group has left; None where it has no limit, or is not seen from within a container."""
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            left = int((group / limit).read_text()) - int((group / used).read_text())
+            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        whole = "total_" if "total_inactive_file" in stat else ""  # version 1: with the groups within
+        return max(0, left + sum(int(stat.get(f"{whole}{kind}_file", 0)) for kind in ("inactive", "active")))
+    return None

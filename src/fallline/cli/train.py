@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fallline.cli.group import Coordinator, Process, Processes, Wait, check_group, group_of, is_shared
-from fallline.cli.memory import advise, as_bytes, source_of
+from fallline.cli.memory import advise, as_bytes, check_validation, source_of
 from fallline.cli.output import check_different, check_writable, complain, tell_what_is_logged
 from fallline.cli.settings import parse, setting
 from fallline.errors import ParameterError
@@ -182,6 +182,8 @@ def train(
                 as_trained = {name: rows.kind(name) for name in rows.columns}
             validation_table = None
             if validation_file is not None:
+                if memory_size is not None:
+                    check_validation(validation_file, memory_size)
                 validation_table = read(validation_file, rows.target, columns=rows.columns, kinds=as_trained)
             callbacks: list[Listener] = [] if report is None else [Recorder()]
             if not quiet and number == 0:

@@ -164,7 +164,7 @@ class Descent:
         self.step += self.sums.n_steps
         if (self.sums.diverged_step >= 0).any():
             self.diverged = np.where(self.diverged < 0, self.sums.diverged_step, self.diverged)
-        return self.sums.n_steps == len(factors)
+        return self.sums.n_steps == len(factors) or self.sums.waits
 
     def _leave(self, is_whole: bool, factors: Array) -> str:
         """Take note of where it stands within an epoch, and leave."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -221,6 +221,8 @@ class Slice:
         completed; NaN before.
     diverged_step : array of shape (K,)
         Number, from 0, of the step whose loss was not finite, after which the start stands still; -1 if none.
+    waits : bool
+        Whether it ended early between two steps, as the next rows are not there yet.
     """
 
     n_steps: int
@@ -229,6 +231,7 @@ class Slice:
     penalty_sum: Array
     gradient_norm: Array
     diverged_step: Array
+    waits: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -103,10 +103,16 @@ class Stream:
         Some of the rows, for what needs no more.
     fingerprint : str
         The same for the same rows cut in the same way; of files, as far as names, sizes and numbers of rows tell.
+
+    Attributes
+    ----------
+    seconds_per_row : float
+        What the last buffer took to be filled; 0 before.
     """
 
     def __init__(self, blocks: Blocks, read: Callable[[int], Data], at_hand: Data, fingerprint: str) -> None:
         self.blocks, self.read, self.at_hand, self.fingerprint = blocks, read, at_hand, fingerprint
+        self.seconds_per_row = 0.0
         self._reader = ThreadPoolExecutor(1, "fallline-reader")
         self._ahead: dict[Part, Future[Data]] = {}
         self._closed = threading.Event()
@@ -120,15 +126,15 @@ class Stream:
         """The same rows: all starts give them the same weight."""
         return self
 
-    def buffer(self, part: Part, then: Part, seconds: float | None) -> Data | None:
+    def buffer(self, part: Part, then: Part, seconds: float) -> Data | None:
         """The rows of a buffer in the order in which they are visited, while the next is read already.
 
         Parameters
         ----------
         part, then : Part
             This one and the next.
-        seconds : float or None
-            How long to wait for it; None: as long as it takes.
+        seconds : float
+            How long to wait for it.
 
         Returns
         -------
@@ -162,7 +168,7 @@ class Stream:
         n = sum(map(self.blocks.rows_of, numbers))
         place = np.empty(n, np.int64)
         place[self.blocks.order(part.seed, part.epoch, part.buffer, n, part.shuffle)] = np.arange(n)
-        filled, begin = None, 0
+        filled, begin, began = None, 0, time.perf_counter()
         for number in numbers:
             if self._closed.is_set():
                 break
@@ -173,6 +179,7 @@ class Stream:
             for to, each in zip((filled.X, filled.Y, filled.weight), (rows.X, rows.Y, rows.weight), strict=True):
                 to[there] = each
             begin += rows.n
+            self.seconds_per_row = (time.perf_counter() - began) / begin
         return filled or self.at_hand
 
 
@@ -197,13 +204,13 @@ class StreamedSession(Session):
     def run(self, factors: Array, seconds: float, after: Slice | None = None) -> Slice:
         """Steps against the gradient, for as many buffers as they reach into; see `Session.run`.
 
-        Where the next rows are not there yet it gives back what there is when the time is over; but for a single step
-        it waits, as whoever asks for one wants to stand between two steps.
+        Where the next rows are not there yet it gives back what there is when the time is over.
         """
-        deadline, n_steps, sums = time.perf_counter() + seconds, 0, after
+        deadline, n_steps, sums, waits = time.perf_counter() + seconds, 0, after, False
         while n_steps < len(factors):
             left = max(0.0, deadline - time.perf_counter())
-            if self._inner is None and not self._begin(None if len(factors) == 1 else left):
+            if self._inner is None and not self._begin(left):
+                waits = True
                 break
             assert self._inner is not None
             sums = self._inner.run(factors[n_steps:][: self._end - self._step], left, sums)
@@ -219,8 +226,8 @@ class StreamedSession(Session):
             zero, state = np.zeros(len(self._theta)), self.state()
             assert state.diverged_step is not None
             assert state.gradient_norm is not None
-            return Slice(0, zero, zero, zero, state.gradient_norm, state.diverged_step)
-        return replace(sums, n_steps=n_steps)
+            return Slice(0, zero, zero, zero, state.gradient_norm, state.diverged_step, waits=waits)
+        return replace(sums, n_steps=n_steps, waits=waits)
 
     def parameters(self, out: Array | None = None) -> Array:
         """A copy of the parameters, shape (K, P); see `Session.parameters`."""
@@ -246,7 +253,7 @@ class StreamedSession(Session):
         self._state = State(state.step, state.moments, diverged, norm)
         self._step, self._inner = state.step, None
 
-    def _begin(self, seconds: float | None) -> bool:
+    def _begin(self, seconds: float) -> bool:
         """Take the rows that come next, and go on with them; False where they are not there yet."""
         plan, blocks = self._plan, self._stream.blocks
         epoch, place = divmod(self._step, self._steps_per_epoch)

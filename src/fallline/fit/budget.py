@@ -88,6 +88,7 @@ class Budget:
         settled: Mapping[str, Any],
         n_rows: int,
         descend: Callable[[Listener], Run],
+        seconds_to_read: Callable[[], float] = float,
     ) -> dict[str, Any]:
         """Choose starts and epochs, of what was not asked for, that fill the time.
 
@@ -102,6 +103,8 @@ class Budget:
             Rows to train on.
         descend : callable
             Goes down as settled, with one more listener.
+        seconds_to_read : callable, optional
+            Gives, once it has gone down, what reading the rows of an epoch takes, which happens at the same time.
 
         Returns
         -------
@@ -122,15 +125,16 @@ class Budget:
         trial = _Trial(min(LONGEST_TRIAL, TRIAL_SHARE * self.left))
         if descend(trial).stop_reason == "interrupted":
             raise KeyboardInterrupt
-        steps = settled["epochs"] * math.ceil(n_rows / min(settled["batch_size"], n_rows))
-        enough = PLANNED_SHARE * self.left * trial.steps_per_second / steps
-        starts, epochs = settled["starts"], settled["epochs"]
-        if 1 <= enough < 2:
+        starts, epochs, seconds = settled["starts"], settled["epochs"], PLANNED_SHARE * self.left
+        learning = math.ceil(n_rows / min(settled["batch_size"], n_rows)) / trial.steps_per_second  # of an epoch
+        reading = seconds_to_read()
+        if 1 <= seconds / (epochs * max(learning, reading)) < 2:
             return {"starts": starts, "epochs": epochs}
         if asked["starts"] == "auto":
+            enough = seconds / (epochs * learning)  # fewer starts are not read faster
             share = math.sqrt(enough) if asked["epochs"] == "auto" else enough
             starts = max(1, min(MOST_STARTS, round(starts * share)))
         if asked["epochs"] == "auto":
-            left_to_epochs = enough * settled["starts"] / starts
-            epochs = max(1, int(epochs * min(left_to_epochs, MOST_TIMES_EPOCHS)))
+            fitting = seconds / max(learning * starts / settled["starts"], reading)
+            epochs = max(1, int(min(fitting, epochs * MOST_TIMES_EPOCHS)))
         return {"starts": starts, "epochs": epochs}

@@ -203,6 +203,10 @@ class Job:
         if isinstance(self.stream, Stream):
             self.stream.close()
 
+    def seconds_to_read(self) -> float:
+        """What reading the rows of an epoch takes, as far as is known; 0 where they are in memory."""
+        return self.stream.n * self.stream.seconds_per_row if isinstance(self.stream, Stream) else 0.0
+
     def try_out(self, listener: Listener) -> Run:
         """Go down for a moment, which nobody else hears of."""
         with warnings.catch_warnings():
@@ -291,7 +295,11 @@ def encoded(table: Table, encoder: Encoder) -> tuple[Array, Array]:
     """Give inputs `(n, n_in)` and targets of a table as the descent takes them."""
     if table.y is None:
         raise DataError(f"{table.name}: there is no target {encoder.target.name!r} to measure with")
-    return encoder.encode_inputs(encoder.rows_of(table)), encoder.target.encode(table.y)
+    try:
+        y = encoder.target.encode(table.y)
+    except DataError as error:
+        raise DataError(f"{table.name}: {error}") from None
+    return encoder.encode_inputs(encoder.rows_of(table)), y
 
 
 def _metrics(target: Target, monitor: tuple[str, Score] | None) -> dict[str, Metric]:

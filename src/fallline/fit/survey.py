@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,14 +20,17 @@ from fallline.table.summary import joined, sampled
 from fallline.table.table import Indices
 from fallline.table.target_summary import MOST_CLASSES
 from fallline.table.targets import task_of
+from fallline.wording import in_mb
 
 MOST_HELD_BACK = 50_000  # rows; more would say nothing new
 SHARE_HELD_BACK = 0.2  # where the recipe would part the rows in folds, which takes all of them at hand
-LEAST_MEMORY = 64 << 20
+MEMORY, LEAST_MEMORY = 10**9, 64 << 20
 MOST_ROWS = 1 << 17  # of a block
 BLOCK_SHARE, BUFFER_SHARE, SOME_SHARE = 0.12, 0.28, 0.06  # of the memory: there are two buffers, and copies of a block
 # What a cell takes while it is read and encoded: float64 once, float32 several times over, and what becomes of it.
 CELL_BYTES = {"number": 28, "date": 28 + 7 * 12, "category": 28 + MOST_ONE_HOT * 8}
+TEXT_COPIES = 4  # of a block's text at once
+MOST_LONGER, LEAST_TEXT = 2, 1 << 24  # times longer than the first rows let expect, and bytes: what is let pass
 
 Heard = Callable[[int, float], None]  # so many rows were read, and with them this share of those of this process
 
@@ -74,8 +78,20 @@ class Cut:
         seed : int
         memory : int
             Bytes.
+
+        Raises
+        ------
+        ParameterError
+            It is too little for a batch.
         """
-        most = min(MOST_ROWS, int(BLOCK_SHARE * memory) // row_bytes)
+        room, needed = int(BLOCK_SHARE * memory), min(batch, n_rows) * row_bytes
+        if needed > room:
+            raise ParameterError(
+                f"memory is {in_mb(memory)}, of which {in_mb(room)} are for a batch while it is read; one of "
+                f"{min(batch, n_rows)} rows takes {in_mb(needed)}, so give {in_mb(needed / BLOCK_SHARE)} or more, or a "
+                "smaller batch_size"
+            )
+        most = min(MOST_ROWS, room // row_bytes)
         learned = max(1, most // batch) * batch
         share = min(share, MOST_HELD_BACK / n_rows, max(1, SOME_SHARE * memory / row_bytes) / n_rows)
         held = max(1, int(learned * share / (1 - share))) if share else 0
@@ -146,7 +162,7 @@ class Survey:
         cls,
         source: Source,
         checked: Mapping[str, Any],
-        memory: int,
+        memory: int | None,
         holds_back: bool = True,
         heard: Heard | None = None,
         engine: Engine | None = None,
@@ -158,8 +174,8 @@ class Survey:
         source : Source
         checked : mapping
             As `fallline.params.check` gives them.
-        memory : int
-            Bytes.
+        memory : int or None
+            Bytes. None: the rows to learn from are held at once, so that there must be room for a batch.
         holds_back : bool
             False: there are other rows to measure on.
         heard : callable, optional
@@ -175,18 +191,23 @@ class Survey:
             The memory is too small.
         """
         n, seed = source.n_rows, checked["seed"]
-        if memory < LEAST_MEMORY:
+        if memory is not None and memory < LEAST_MEMORY:
             raise ParameterError(f"memory is {memory >> 20} MB; it must be {LEAST_MEMORY >> 20} MB or more")
         # the batch and the share do not depend on the task, which nobody knows before the rows are read
         settled = RECIPES["table"].settle(checked, "regression", n)
         share = settled["validation"] if holds_back else 0.0
         share = SHARE_HELD_BACK if share == "auto" else share
-        row_bytes = sum(CELL_BYTES[source.kinds[name]] for name in source.columns)
+        row_bytes = sum(CELL_BYTES[source.kinds[name]] for name in source.columns) + TEXT_COPIES * source.text_bytes
+        row_bytes += 8 * source.n_classes if checked["task"] != "regression" else 0  # an indicator of each, twice
+        if memory is None:
+            memory = max(MEMORY, math.ceil(min(settled["batch_size"], n) * row_bytes / BLOCK_SHARE) + 1)
         n_last = 0
         if share and checked["hold_back"] == "last":
             most = min(MOST_HELD_BACK, max(1, int(SOME_SHARE * memory) // row_bytes), n - 1)
             n_last, share = min(most, max(1, round(n * share))), 0.0
         cut = Cut.of(n - n_last, row_bytes, settled["batch_size"], share, seed, memory)
+        every = -(-len(cut) * cut.held * row_bytes // max(row_bytes, int(2 * SOME_SHARE * memory)))
+        most_text = MOST_LONGER * cut.size * source.text_bytes + LEAST_TEXT
         held: list[tuple[Table, Indices]] = []
         numbers: list[Indices] = []
         process, n_processes = (0, 1) if engine is None else engine.group
@@ -198,13 +219,13 @@ class Survey:
         task, log = None if checked["task"] == "auto" else checked["task"], checked["target_transform"] == "log"
 
         def parts() -> Iterator[Summary]:
-            for block, table in _read_ahead(source, cut, mine):
+            for block, table in _read_ahead(source, cut, mine, most_text):
                 first, last = cut.span(block)
                 out = cut.held_back(block)
-                some = sampled(first, last - first, cut.n_rows, table.n_in, seed)
+                some = sampled(first, last - first, cut.n_rows, 4 * table.n_in + source.text_bytes, seed)
                 keep, some = np.delete(np.arange(last - first), out), np.setdiff1d(some, out)
-                if len(out):
-                    held.append((table.rows(out), first + out))
+                if len(out) and block % every == 0:  # one row of each block may be more than there is room for
+                    held.append((table.rows(out).with_own_labels(), first + out))
                 numbers.append(first + some)
                 try:
                     yield Summary.of(table.rows(keep), task, log, np.searchsorted(keep, some))
@@ -251,12 +272,12 @@ def _of_all(engine: Engine, own: list[bytes]) -> list[bytes]:
     return found
 
 
-def _read_ahead(source: Source, cut: Cut, blocks: Iterable[int]) -> Iterator[tuple[int, Table]]:
+def _read_ahead(source: Source, cut: Cut, blocks: Iterable[int], most_text: int) -> Iterator[tuple[int, Table]]:
     """Blocks and their rows, while the next is read already."""
     with ThreadPoolExecutor(1, "fallline-reader") as reader:
         before: tuple[int, Future[Table]] | None = None
         for block in blocks:
-            now = block, reader.submit(source.rows, *cut.span(block))
+            now = block, reader.submit(source.rows, *cut.span(block), most_text)
             if before is not None:
                 yield before[0], before[1].result()
             before = now

@@ -25,7 +25,7 @@ from fallline.fit.job import Job, Score, check
 from fallline.fit.judgement import Judgement, judge, with_linear
 from fallline.fit.rows import Rows
 from fallline.fit.streaming import streamed_job
-from fallline.fit.survey import Heard, Survey
+from fallline.fit.survey import MEMORY, Heard, Survey
 from fallline.fit.watchers import WATCHERS
 from fallline.listeners import CycleStopping, EarlyStopping, Listener
 from fallline.losses import OwnLoss
@@ -35,10 +35,10 @@ from fallline.run import Run
 from fallline.schedules import Coslog4
 from fallline.table import Source, Table
 from fallline.table.table import Indices
+from fallline.wording import in_mb
 
 Array = npt.NDArray[Any]
 LINEAR_SHARE = 0.1  # of the time left, for the linear model
-MEMORY = 10**9
 MOST_BLENDED = 2000  # rows; with more a linear model has nothing to add
 
 
@@ -178,7 +178,7 @@ def fit(
             raise ParameterError("sample_weight, groups, monitor, loss, begin and classes need the table in memory")
         checked = params.check(settings)
         engine = as_engine(checked["engine"], checked["threads"])
-        survey = Survey.of(table, checked, memory or MEMORY, validation_table is None, heard, engine)
+        survey = Survey.of(table, checked, memory, validation_table is None, heard, engine)
         checked = survey.checked
     else:
         checked = check(table, settings, loss, begin)
@@ -191,7 +191,8 @@ def fit(
         return Job.of(table, settings, validation_table, weight, groups, monitor, loss, begin, classes)
 
     engine = as_engine(checked["engine"], checked["threads"])
-    kept = None if checkpoint is None else resumed(checkpoint, checked, engine)
+    streamed_through = memory if survey is not None else None
+    kept = None if checkpoint is None else resumed(checkpoint, checked, engine, streamed_through)
     if kept is not None:
         began -= kept["spent"]
     job = prepared(checked)
@@ -201,7 +202,7 @@ def fit(
         if kept is not None:  # what the clock said then
             chosen = kept["chosen"]
         else:
-            chosen = budget.choose(checked, job.settled, job.rows.n_trained, job.try_out)
+            chosen = budget.choose(checked, job.settled, job.rows.n_trained, job.try_out, job.seconds_to_read)
             chosen = json.loads(engine.exchange(json.dumps(chosen).encode())[0])
         if any(job.settled[name] != value for name, value in chosen.items()):
             job.close()
@@ -213,7 +214,7 @@ def fit(
     if job.keeps_best and settled["schedule"] == Coslog4.name and checked["epochs"] == "auto":
         callbacks = [*callbacks, CycleStopping(Coslog4.cycle_ends)]
     if checkpoint is not None:
-        about = {"settings": _as_json(checked), "chosen": chosen, "before": budget.spent}
+        about = {"settings": _as_json(checked), "chosen": chosen, "before": budget.spent, "memory": streamed_through}
         if kept is not None:
             about["before"] = kept["before"]
         elif engine.group[0] == 0:
@@ -269,15 +270,24 @@ def fit(
     )
 
 
-def resumed(checkpoint: Checkpoint, checked: Mapping[str, Any], engine: Engine) -> dict[str, Any] | None:
+def resumed(
+    checkpoint: Checkpoint, checked: Mapping[str, Any], engine: Engine, memory: int | None
+) -> dict[str, Any] | None:
     """What the last good checkpoint says of the fit: what a time budget chose, and the seconds until then.
 
-    None where there is nothing to go on from; ParameterError where it is of a fit with other settings.
+    None where there is nothing to go on from; ParameterError where it is of a fit with other settings, or of one whose
+    rows were streamed through another memory than `memory`, which decides which of them meet.
     """
     found = last(checkpoint, engine)
     if found is None:
         return None
     about = found.header["about"]
+    if about.get("memory") != memory:
+        now, was = ("none" if one is None else in_mb(one) for one in (memory, about.get("memory")))
+        raise ParameterError(
+            f"memory is {now}, but the training in {checkpoint.folder} began with {was}; give the same again, or "
+            "another folder"
+        )
     asked = json.loads(json.dumps(_as_json(checked)))
     for name, value in asked.items():
         if name != "threads" and about.get("settings", {}).get(name) != value:

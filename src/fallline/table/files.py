@@ -82,12 +82,15 @@ class Files:
         Columns in the order of the first file, with a type that takes the values of all.
     sizes : tuple of int
         Rows of each.
+    stamps : tuple of (int, int)
+        Of each file when it was first looked at: bytes, and when it was last changed, in nanoseconds.
     """
 
     name: str
     paths: tuple[Path, ...]
     schema: dict[str, pl.DataType]
     sizes: tuple[int, ...]
+    stamps: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, paths: Sequence[Path], name: str) -> Files:
@@ -100,7 +103,7 @@ class Files:
         """
         import polars as pl
 
-        schemas, sizes = [], []
+        schemas, sizes, stamps = [], [], []
         known: dict[str, tuple[Path, pl.DataType]] = {}
         for path in paths:
             try:
@@ -109,6 +112,7 @@ class Files:
                 if path == Path(name):
                     raise
                 raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+            stamps.append(_stamp(path))
             with parsing(path, path.suffix.lower()):
                 scan = _scan(path)
                 schemas.append(dict(scan.collect_schema()))
@@ -118,7 +122,7 @@ class Files:
         together = empty[0]
         if len(empty) > 1:
             together = pl.concat([_without_levels(each) for each in empty], how="vertical_relaxed")
-        return cls(name, tuple(paths), dict(together.schema), tuple(sizes))
+        return cls(name, tuple(paths), dict(together.schema), tuple(sizes), tuple(stamps))
 
     @property
     def n_rows(self) -> int:
@@ -148,21 +152,24 @@ class Files:
         Raises
         ------
         DataError
-            A file cannot be read.
+            A file cannot be read, or has changed.
         """
         import polars as pl
 
         types = {name: self.schema[name] for name in columns}
         parts = [pl.DataFrame(schema=types)]
         begin = 0
-        for path, end in zip(self.paths, self._ends, strict=True):
+        for path, end, stamp in zip(self.paths, self._ends, self.stamps, strict=True):
             if begin < last and first < end:
+                with parsing(path, path.suffix.lower()):
+                    has_changed = _stamp(path) != stamp
+                if has_changed:
+                    raise DataError(f"{path}: it has changed since it was first read; leave it alone, or begin again")
                 start, stop = max(first, begin), min(last, end)
                 with parsing(path, path.suffix.lower()):
                     frame = _scan(path).select(columns).slice(start - begin, stop - start).collect()
-                    parts.append(frame.cast({n: t for n, t in types.items() if frame.schema[n] != t}))
-                if frame.height < stop - start:
-                    raise DataError(f"{path}: it has fewer rows than at first; leave it alone while it is read")
+                    own = frame.schema  # made anew each time it is asked for
+                    parts.append(frame.cast({n: t for n, t in types.items() if own[n] != t}))
             begin = end
         return pl.concat(parts[1:] or parts, rechunk=False), lambda row: self.place(first + row)
 
@@ -172,6 +179,11 @@ class Files:
             return f"row {row + 1}"
         file = int(np.searchsorted(self._ends, row, side="right"))
         return f"{self.paths[file].name} row {row - self._ends[file] + self.sizes[file] + 1}"
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
 
 
 def _scan(path: Path) -> pl.LazyFrame:

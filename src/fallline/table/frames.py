@@ -91,8 +91,9 @@ def table_from_frame(
     if frame.height == 0 and notation is None:
         raise DataError(f"{label}: it has column names but no rows")
     kinds, notation = kinds or {}, notation or Notation()
+    there = dict.fromkeys(frame.columns)  # a list is made anew each time it is asked for, and searched from its start
     for name in kinds:
-        check_known(name, frame.columns, label)
+        check_known(name, there, label)
 
     def place(row: int, column: str) -> str:
         return f"{label}, {where(row)}, column {column!r}"

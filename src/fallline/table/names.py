@@ -1,6 +1,6 @@
 """How messages speak of names: quoted lists that stay short, and what a misspelling may have meant."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 from fallline.errors import DataError
@@ -44,13 +44,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f", did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
-def check_known(name: str, columns: Sequence[str], label: str) -> None:
+def check_known(name: str, columns: Collection[str], label: str) -> None:
     """Refuse a column that a file does not have.
 
     Parameters
     ----------
     name : str
-    columns : sequence of str
+    columns : collection of str
         The columns of the file.
     label : str
         What to call the file.
@@ -94,7 +94,8 @@ def choose_inputs(
         inputs = tuple(name for name in available if name != target and name not in drop)
     else:
         inputs = tuple(name for name in wanted if name not in drop)
-        missing = [name for name in inputs if name not in available]
+        there = set(available)
+        missing = [name for name in inputs if name not in there]
         if missing:
             noun = "column" if len(missing) == 1 else f"{len(missing)} columns"
             raise DataError(f"{label}: missing {noun} {listed(missing, None)} (columns: {listed(available)})")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -20,8 +21,12 @@ from fallline.table.frames import Notation, table_from_frame, with_nulls
 from fallline.table.names import check_known, choose_inputs, listed
 from fallline.table.read import reading
 from fallline.table.table import Kind, Table
+from fallline.table.targets import guess_task
 
-HEAD = 10_000  # rows that show how text is to be read
+if TYPE_CHECKING:
+    import polars as pl
+
+HEAD, HEAD_BYTES = 10_000, 1 << 25  # rows that show how text is to be read, and how long it is
 
 
 @final
@@ -39,6 +44,10 @@ class Source:
         What the inputs hold, and the target if it is text: the same for all rows, whichever are read.
     notation : Notation
         How text writes numbers and dates, as the first rows show.
+    text_bytes : int
+        What the text in a row takes, on average of the first rows.
+    n_classes : int
+        How many targets the first rows have, where they look like classes.
 
     Examples
     --------
@@ -57,6 +66,8 @@ class Source:
     target: str
     kinds: Mapping[str, Kind]
     notation: Notation
+    text_bytes: int
+    n_classes: int
 
     @classmethod
     def of(
@@ -106,7 +117,10 @@ class Source:
         if not files.n_rows:
             raise DataError(f"{label}: it has column names but no rows")
         wanted, notation = [*inputs, target], Notation()
-        frame, where = files.frame(0, min(HEAD, files.n_rows), wanted)
+        frame, where = files.frame(0, min(100, files.n_rows), wanted)
+        n_head = min(HEAD, HEAD_BYTES * frame.height // max(1, int(frame.estimated_size())), files.n_rows)
+        if n_head > frame.height:
+            frame, where = files.frame(0, n_head, wanted)
         if is_text(files.schema[target]):
             kinds.setdefault(target, "category")
         for name in inputs:  # text of which nothing is known is no date
@@ -114,7 +128,9 @@ class Source:
                 kinds.setdefault(name, "category")
         head = table_from_frame(frame, label, where, target, inputs, (), _of(kinds, wanted), True, notation)
         kinds |= {name: head.kind(name) for name in inputs}
-        return cls(files, inputs, target, _of(kinds, wanted), notation)
+        text_bytes = -(-_text_bytes(frame) // frame.height)
+        n_classes = len(np.unique(head.y)) if head.y is not None and guess_task(head.y) == "classification" else 0
+        return cls(files, inputs, target, _of(kinds, wanted), notation, text_bytes, n_classes)
 
     @property
     def name(self) -> str:
@@ -133,13 +149,15 @@ class Source:
         known = [stats, self.files.sizes, self.columns, self.target, dict(self.kinds)]
         return blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
 
-    def rows(self, first: int, last: int) -> Table:
+    def rows(self, first: int, last: int, most_text: float = math.inf) -> Table:
         """Read some rows.
 
         Parameters
         ----------
         first, last : int
             From the row `first` to the one before `last`.
+        most_text : float, optional
+            Bytes that their text may take.
 
         Returns
         -------
@@ -149,11 +167,18 @@ class Source:
         Raises
         ------
         DataError
-            A cell is not what its column holds, or a file cannot be read; with its file, row and column.
+            A cell is not what its column holds, or a file cannot be read; with its file, row and column. Or their
+            text takes more.
         """
         wanted = [*self.columns, self.target]
         with reading(self.name):
             frame, where = self.files.frame(first, last, wanted)
+        if _text_bytes(frame) > most_text:
+            longest = max(frame.columns, key=lambda name: _text_bytes(frame.select(name)))
+            raise DataError(
+                f"{self.name}, {where(0)} and the {last - first - 1} after it: they hold {_text_bytes(frame) >> 20} MB "
+                f"of text, much more than the first rows let expect; give more memory, or drop column {longest!r}"
+            )
         table = table_from_frame(
             frame, self.name, where, self.target, self.columns, (), self.kinds, True, deepcopy(self.notation)
         )
@@ -161,6 +186,10 @@ class Source:
         if y is not None and self.kinds.get(self.target) == "number":
             y = y.astype(np.float64)  # whole numbers in some rows, others in others
         return replace(table, y=y, first_row=first)
+
+
+def _text_bytes(frame: pl.DataFrame) -> int:
+    return sum(int(frame[name].estimated_size()) for name, dtype in frame.schema.items() if is_text(dtype))
 
 
 def _of(kinds: Mapping[str, Kind], names: Sequence[str]) -> dict[str, Kind]:

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 SAMPLE_ROWS, SAMPLE_BYTES = 100_000, 1 << 26  # of rows that are remembered as they are
 MOST_COUNTED = 200_000  # labels of a column
-KEPT_COUNTED = 100_000  # of them, the commonest, where there are more
+COUNTED_BYTES, LABEL_BYTES = 1 << 26, 150  # of the labels of all columns; what one takes beside its letters
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,17 @@ class ColumnSummary:
             timed=kind == "date" and bool((present != np.floor(present)).any()),
         )
 
-    def merge(self, other: ColumnSummary) -> ColumnSummary:
-        """Of the rows of both."""
+    def merge(self, other: ColumnSummary, most_bytes: int = COUNTED_BYTES) -> ColumnSummary:
+        """Of the rows of both; where the labels take more bytes than so many, half of that is kept, the commonest."""
         counts, n_forgotten = dict(self.counts), self.n_forgotten + other.n_forgotten
         for label, n in other.counts.items():
             counts[label] = counts.get(label, 0) + n
-        if len(counts) > MOST_COUNTED:
-            commonest = sorted(counts, key=lambda label: (-counts[label], label))[:KEPT_COUNTED]
-            n_forgotten += len(counts) - KEPT_COUNTED
-            counts = {label: counts[label] for label in commonest}
+        if len(counts) > MOST_COUNTED or sum(map(len, counts)) + LABEL_BYTES * len(counts) > most_bytes:
+            commonest = sorted(counts, key=lambda label: (-counts[label], label))
+            ends = np.cumsum([len(label) + LABEL_BYTES for label in commonest])
+            n_kept = max(1, min(MOST_COUNTED // 2, int(np.searchsorted(ends, most_bytes // 2, side="right"))))
+            n_forgotten += len(counts) - n_kept
+            counts = {label: counts[label] for label in commonest[:n_kept]}
         low, high = min(self.low, other.low), max(self.high, other.high)
         return ColumnSummary(
             self.name,
@@ -158,7 +160,7 @@ class Summary:
         target = TargetSummary.of(table.y, str(table.target), task, log)
         n_columns = table.n_in if table.image_shape is None else 0
         columns = tuple(ColumnSummary.of(table, j) for j in range(n_columns))
-        return cls(columns, target, table if sampled is None else table.rows(sampled))
+        return cls(columns, target, table if sampled is None else table.rows(sampled).with_own_labels())
 
     @property
     def n_rows(self) -> int:
@@ -182,13 +184,13 @@ class Summary:
     @classmethod
     def of_parts(cls, parts: Iterable[Summary]) -> Summary:
         """Of the rows of all, in their order; one or more."""
-        whole, samples = None, []
+        whole, samples, most = None, [], COUNTED_BYTES
         for part in parts:
             samples.append(part.sample)
             if whole is None:
-                whole = part
+                whole, most = part, COUNTED_BYTES // max(1, sum(column.kind == "category" for column in part.columns))
             else:
-                columns = (one.merge(other) for one, other in zip(whole.columns, part.columns, strict=True))
+                columns = (one.merge(other, most) for one, other in zip(whole.columns, part.columns, strict=True))
                 whole = Summary(tuple(columns), whole.target.merge(part.target), part.sample)
         assert whole is not None
         return replace(whole, sample=joined(samples))
@@ -245,15 +247,17 @@ class Summary:
         return cls(tuple(ColumnSummary(**column) for column in header["columns"]), target, sample)
 
 
-def sampled(first: int, n: int, n_rows: int, n_columns: int, seed: int) -> Indices:
+def sampled(first: int, n: int, n_rows: int, row_bytes: int, seed: int) -> Indices:
     """Which rows of a part of a table belong to the sample of the whole.
 
     Parameters
     ----------
     first, n : int
         Where the part begins, and how many rows it has.
-    n_rows, n_columns : int
+    n_rows : int
         Of the whole table.
+    row_bytes : int
+        What a row takes while it is remembered.
     seed : int
 
     Returns
@@ -262,7 +266,7 @@ def sampled(first: int, n: int, n_rows: int, n_columns: int, seed: int) -> Indic
         Counted within the part. All of them where the table is small; each row by a number of its own, so that it does
         not matter how the table is cut.
     """
-    most = min(SAMPLE_ROWS, max(1000, SAMPLE_BYTES // (4 * max(n_columns, 1))))
+    most = min(SAMPLE_ROWS, max(1000, SAMPLE_BYTES // max(row_bytes, 1)))
     if n_rows <= most:
         return np.arange(n)
     return np.flatnonzero(philox.words(n, seed, 0, 0, philox.PURPOSE_SAMPLE, first) < most / n_rows * 2.0**32)

@@ -115,6 +115,21 @@ class Table:
         """
         return replace(self, X=self.X[indices], y=None if self.y is None else self.y[indices])
 
+    def with_own_labels(self) -> Table:
+        """The same rows, and of their labels those that occur: rows of a larger table have all of its labels.
+
+        Returns
+        -------
+        Table
+        """
+        X, own = self.X.copy() if self.labels else self.X, {}
+        for name, labels in self.labels.items():
+            x = X[:, self.columns.index(name)]  # a view
+            there = ~np.isnan(x)
+            found, x[there] = np.unique(x[there].astype(np.int64), return_inverse=True)
+            own[name] = tuple(labels[i] for i in found)
+        return replace(self, X=X, labels=own)
+
 
 def pixel_names(image_shape: tuple[int, int]) -> tuple[str, ...]:
     """Name the pixels of a picture, line by line: r0c0, r0c1, ...
