@@ -5,6 +5,7 @@ import doctest
 import importlib
 import io
 import re
+import shlex
 from itertools import zip_longest
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import typer
 
 from fallline import Network, philox, pictures
+from fallline.cli.__main__ import _app
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -29,6 +32,7 @@ EXTRAS = {"jax"}
 
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$\n?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d_]*(?:\.\d+)?(?:e-?\d+)?")
+COMMAND = re.compile(r"(?:^ *|`|\| |srun |mpirun -n 4 )fallline (?P<command>[a-z]+)(?P<rest>[^`|\n]*)", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -81,6 +85,30 @@ def test_code_prints_what_the_page_says(page, tmp_path, monkeypatch):
             exec(compile("\n" * line + code, page, "exec"), variables)  # so that a traceback names the page's own lines
         plt.close("all")
         assert printed.getvalue().splitlines() == expected.splitlines(), f"{name(page)}, line {line}"
+
+
+def refused(page):
+    """The lines for a shell that the command line would not take: an option that is not there, or lacks its value."""
+    for match in COMMAND.finditer(re.sub(r"\$\w+", "0", page.replace("\\\n", " "))):
+        command = typer.main.get_command(_app(match["command"])).commands[match["command"]]
+        try:
+            command.make_context(command.name, shlex.split(match["rest"], comments=True))
+        except Exception as error:
+            if type(error).__name__ != "MissingParameter":  # in a sentence DATA may be left out
+                yield f"{match[0].strip()}: {error.format_message()}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_commands_on_a_page_are_taken(page):
+    assert list(refused(page.read_text(encoding="utf-8"))) == []
+
+
+def test_a_command_that_is_not_taken():
+    page = "`fallline train iris --report`, or\n\n    fallline train iris --epochs 3 \\\n        --sede 1  # so\n"
+    said = list(refused(page))
+    assert len(said) == 2
+    assert "'--report' requires" in said[0]
+    assert "--sede" in said[1]
 
 
 @pytest.mark.parametrize("page", RECOMPUTED)

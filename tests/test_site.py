@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT / "tools" / "site"))
 
 import run_code  # noqa: E402
 import show_sources  # noqa: E402
+import whole_options  # noqa: E402
 
 PAGE = """# A page
 
@@ -107,3 +108,15 @@ def test_a_source_file_as_a_page():
     page = show_sources.as_page("src/fallline/run.py", "x = 1\n")
     assert page.endswith("# run.py\n\n`src/fallline/run.py`\n\n~~~~~ python\nx = 1\n~~~~~\n")
     assert show_sources.outside("[a](b.md) [c](../src/c.py)", "docs/a.md") == {"src/c.py"}
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("<code>--hold-back last</code>", '<code><span class="option">--hold-back</span> last</code>'),
+        ("<pre><span></span><code>train --seed 1</code></pre>", "<pre><span></span><code>train --seed 1</code></pre>"),
+        ("<code>a -- b</code> -- c", "<code>a -- b</code> -- c"),
+    ],
+)
+def test_an_option_in_a_sentence_stays_whole(html, expected):
+    assert whole_options.on_page_content(html, page=None, config=None, files=None) == expected

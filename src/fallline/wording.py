@@ -86,15 +86,17 @@ def shortened(name: str, width: int, lines: int = 1) -> str:
 
 
 def score(name: str, value: float) -> str:
-    """Write a score: shares of right answers in per cent, a dash where it is not defined.
+    """Write a score: shares of right answers in per cent, R2 to four places, a dash where it is not defined.
 
     Examples
     --------
-    >>> score("accuracy", 0.97772), score("rmse", 12377.9)
-    ('97.77 %', '12,378')
+    >>> score("accuracy", 0.97772), score("rmse", 12377.9), score("r2", -2e-16)
+    ('97.77 %', '12,378', '0')
     """
     if value != value:
         return "-"
+    if name == "r2":  # of the mean it is 0, but for rounding
+        value = round(value, 4) + 0.0
     return f"{100 * value:.2f} %" if name in ("accuracy", "balanced_accuracy") else number(value)
 
 

@@ -48,7 +48,7 @@ def test_the_module_answers(run, saved, iris, tmp_path):
     ("arguments", "complaint"),
     [
         (["iris.fallline", "--out", "iris.pt"], "--out iris.pt: the name must end in .onnx or .c or .py"),
-        (["nothing.fallline", "--out", "a.c"], "nothing.fallline: there is no such file"),
+        (["nothing.fallline", "--out", "a.c"], "no file 'nothing.fallline', did you mean 'iris.fallline'?"),
         (["iris.fallline"], "say what to write: --to, one of onnx, c, numpy, or a file's name with --out"),
         (["iris.fallline", "--to", "pdf"], "--to is 'pdf'; it must be one of onnx, c, numpy"),
         (["iris.fallline", "--to", "onnx", "--out", "a.c"], "--out a.c: the name must end in .onnx"),

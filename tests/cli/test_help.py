@@ -41,6 +41,10 @@ def test_every_command_explains_itself(run, command):
     assert command in run("--help").out
 
 
+def test_the_list_of_commands_cuts_no_sentence_short(run):
+    assert "..." not in run("--help").out.partition("Commands:")[2]
+
+
 def test_every_parameter_is_in_the_help(run):
     words = " ".join(run("train", "--help").out.split())
     for param in PARAMS.values():

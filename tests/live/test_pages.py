@@ -189,6 +189,13 @@ def test_images_of_rows_that_are_none(opened, server):
     page.get_by_text("the rows of iris are no pictures").wait_for()
 
 
+def test_the_line_at_the_top_fits_a_telephone(opened):
+    page = opened(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    page.get_by_role("button", name="Step one epoch").click()
+    page.locator("dd.epoch:text-is('1.00')").wait_for()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 800])
 def test_nothing_stands_out_and_axe_finds_nothing_serious(opened, scheme, width):

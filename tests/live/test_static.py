@@ -70,7 +70,14 @@ def test_what_is_no_number_is_a_dash(run):
 
 @needs_chromium
 def test_scores_are_written_as_python_writes_them(run):
-    given = [("accuracy", 0.97772), ("balanced_accuracy", 1.0), ("rmse", 12377.9), ("r2", -0.2)]
+    given = [
+        ("accuracy", 0.97772),
+        ("balanced_accuracy", 1.0),
+        ("rmse", 12377.9),
+        ("r2", -0.2),
+        ("r2", -2e-16),
+        ("r2", -0.00152),
+    ]
     said = run("format.js", "(m, list) => list.map(([name, v]) => m.score(name, v))", given)
     assert said == [score(name, value) for name, value in given]
 

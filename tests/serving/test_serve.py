@@ -189,7 +189,7 @@ def test_another_page_or_method(serving):
     for path in ("/nothing", "/predict/", "/..%2f..%2fetc/passwd", "/health/.."):
         assert refusal(client.ask(path))[0] == 404
     answer = client.ask("/predict")
-    assert refusal(answer)[0] == 405
+    assert refusal(answer) == (405, "/predict takes POST")
     assert answer.headers["allow"] == "POST"
     assert client.metrics()['fallline_requests_total{path="other",status="404"}'] >= 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -105,7 +106,7 @@ def main() -> int:
 
 def _run() -> int:
     try:
-        app = _app(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
+        app = _app(_asked())
         status = int(app(sys.argv[1:] or ["--help"], prog_name="fallline", standalone_mode=False) or 0)
         sys.stdout.flush()
         return status
@@ -130,12 +131,24 @@ def _run() -> int:
         return complain(_usage(error))
 
 
+def _asked() -> str:
+    """The command's name, as typed."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+
+
 def _usage(error: Any) -> str:
     """Typer's complaint, in the voice of the others, with where to read on."""
     message = str(error.format_message()).rstrip(".?")
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "fallline"
-    return f"{message[:1].lower()}{message[1:]}; see '{command} --help'"
+    message = re.sub(r": Input should be (.*?)(, unable to parse .*)?$", r"; it must be \1", message)
+    message = message.replace("a valid integer", "a whole number").replace("a valid number", "a number")
+    if near := getattr(error, "possibilities", None):  # options, the nearest first
+        message = re.sub(r" \(Possible options?: .*", f", did you mean '{near[0]}'", message)
+    message = message.replace(". Did you mean", ", did you mean").replace("requires an argument", "needs a value")
+    context, asked = getattr(error, "ctx", None), _asked()
+    known = any(command.__name__ == asked for command in COMMANDS)
+    path = context.command_path if context else f"fallline {asked}" if known else "fallline"
+    see = "? See" if "did you mean" in message else "; see"
+    return f"{message[:1].lower()}{message[1:]}{see} '{path} --help'"
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

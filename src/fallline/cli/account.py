@@ -36,7 +36,7 @@ def account(fitted: Fit, summary: dict[str, Any], findings: list[Finding]) -> st
         target = encoder.target
         center, spread = number(target.centers[0]), number(target.scales[0])
         if target.log:
-            center, spread = number(math.exp(target.centers[0])), f"{math.expm1(target.scales[0]):.0%}"
+            center, spread = number(math.exp(target.centers[0])), f"{100 * math.expm1(target.scales[0]):.0f} %"
         kind = f"a number, {center} on average, give or take {spread}" + (", its logarithm" if target.log else "")
     else:
         kind = f"{len(encoder.classes)} classes: {listed_briefly(encoder.classes.tolist())}"
@@ -104,7 +104,7 @@ def _beside(fitted: Fit) -> list[list[str]]:
         return []
     guess, linear = fitted.beside["guess"], fitted.beside["linear"]
     share = fitted.judgement.linear_share
-    added = f"; it has {share:.0%} of the answer" if share else ""
+    added = f"; it has {100 * share:.0f} % of the answer" if share else ""
     simplest = "the commonest class" if "log_loss" in guess else "the mean"
     return [["a linear model", score_text(linear) + added], [simplest, score_text(guess)]]
 
@@ -113,8 +113,8 @@ def _rows(summary: dict[str, Any]) -> str:
     """Say which rows were trained on."""
     trained, held_back = summary["rows_trained"], summary["rows_held_back"]
     if summary["folds"]:
-        return f"{trained}; each network held back another 1/{summary['folds']} of them to measure on"
-    return f"{trained} to train on" + (f", {held_back} held back" if held_back else "")
+        return f"{trained:,}; each network held back another 1/{summary['folds']} of them to measure on"
+    return f"{trained:,} to train on" + (f", {held_back:,} held back" if held_back else "")
 
 
 def _columns(encoder: Encoder) -> list[list[str]]:

@@ -28,14 +28,14 @@ def evaluate(
     threads: Annotated[str, setting("threads")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure how good a model is on a table, with 95 % confidence intervals.
+    """Measure how good a model is on a table.
 
     For classes: accuracy, balanced accuracy, log loss, Brier score (0 to 2), ROC AUC (each class against the rest), F1
     (of two classes that of the second, else the mean) and, of up to ten classes, which were taken for which. For
     numbers: RMSE, MAE and median absolute error, in the units of the target, and R2.
 
-    Beside each stands what the best constant would score, an answer that is the same for every row. Rows without a
-    target, or with a label that the model does not know, are left out and counted.
+    Beside each stand its 95 % confidence interval and what the best constant would score, an answer that is the same
+    for every row. Rows without a target, or with a label that the model does not know, are left out and counted.
     """
     settings = parse({"threads": threads})
 

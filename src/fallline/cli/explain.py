@@ -33,11 +33,11 @@ def explain(
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, every number in full.")] = False,
 ) -> None:
-    """Show how a model comes to its answer for one row, with all numbers.
+    """Show how a model comes to its answer for one row.
 
-    What becomes of each column; the way through one network, layer by layer, with one neuron in full: times the
-    weights, add the bias, activate; how the networks' outputs become the answer; and which columns moved it away from
-    that for a typical row.
+    All of it in numbers: what becomes of each column; the way through one network, layer by layer, with one neuron in
+    full: times the weights, add the bias, activate; how the networks' outputs become the answer; and which columns
+    moved it away from that for a typical row.
     """
     from fallline.errors import ParameterError
     from fallline.files.model_file import to_json

@@ -27,10 +27,11 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a model for programs that have no fallline, what becomes of its columns included.
+    """Write a model for programs that have no fallline.
 
     ONNX for the many runtimes that read it; C99 that needs no library and no malloc; or a Python module that needs
-    NumPy alone. All take the columns as they are in the table, by name, and give what predict gives.
+    NumPy alone. All take the columns as they are in the table, by name, and give what predict gives: what becomes of
+    columns is in them.
     """
     if to not in (None, *ENDINGS):
         raise ParameterError(f"--to is {to!r}; it must be one of {', '.join(ENDINGS)}")

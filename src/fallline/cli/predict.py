@@ -13,6 +13,7 @@ import typer
 from fallline.atomic import whole_file
 from fallline.cli.output import check_different, check_writable
 from fallline.cli.settings import parse, setting
+from fallline.errors import ParameterError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,6 +50,8 @@ def predict(
     is wrong before, an older one stays.
     """
     settings = parse({"threads": threads})
+    if interval is not None and not 0 < interval < 1:
+        raise ParameterError(f"--interval is {interval:g}; it must be above 0 and below 1, such as 0.9")
     if out is not None:
         check_writable("--out", out, (".csv", ".parquet"))
         check_different({"MODEL": model, "DATA": data, "--out": out})
@@ -56,7 +59,6 @@ def predict(
     import numpy as np
 
     from fallline.cli.progress import RowsBar
-    from fallline.errors import ParameterError
     from fallline.model import load
     from fallline.table import read_blocks
 

@@ -19,9 +19,10 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the report is written.")] = Path("report.html"),
     threads: Annotated[str, setting("threads")] = "auto",
 ) -> None:
-    """Write a report of a model: the network, how it was trained and, with DATA, how good it is there and why.
+    """Write a report of a model: one HTML file of pictures.
 
-    One HTML file with pictures and tables, which needs no network and no JavaScript. The path of the descent is in the
+    The network, how it was trained and, with DATA, how good it is there and why; each picture has its numbers as a
+    table. The file needs no network and no JavaScript. The path of the descent is in the
     report that `train --report` writes.
     """
     settings = parse({"threads": threads})

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from fallline.errors import ParameterError
 from fallline.params import PARAMS, Param
 
 
@@ -25,8 +26,15 @@ def setting(name: str) -> Any:
 
 
 def parse(typed: Mapping[str, str]) -> dict[str, Any]:
-    """Give settings as values; ParameterError for what is out of range."""
-    return {name: PARAMS[name].parse(text) for name, text in typed.items()}
+    """Give settings as values; ParameterError for what is out of range, which calls the option as it was typed."""
+    return {name: _parsed(PARAMS[name], text) for name, text in typed.items()}
+
+
+def _parsed(param: Param, text: str) -> Any:
+    try:
+        return param.parse(text)
+    except ParameterError as error:
+        raise ParameterError(param.flag + str(error).removeprefix(param.name)) from None
 
 
 def help_text(param: Param) -> str:
@@ -36,5 +44,5 @@ def help_text(param: Param) -> str:
 
 def _metavar(param: Param) -> str:
     if param.from_text is not None:
-        return "SECONDS"
+        return "TIME"
     return {int: "N", float: "X", str: "NAME", tuple: "N,N" if param.item is int else "X,X"}[param.type]

@@ -43,9 +43,10 @@ def studio(
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> int:
-    """Watch a network learn, on a page in the browser: step by step if you like, on your own rows.
+    """Watch a network learn, on a page in the browser.
 
-    The address that is printed has a token; without it nobody gets in. Ctrl-C ends the server.
+    Step by step if you like, on your own rows. The address that is printed has a token; without it nobody gets in.
+    Ctrl-C ends the server.
     """
     settings = parse({name: text for name, text in locals().items() if name in SETTINGS})
     kinds = kinds_of(column or ())

@@ -143,7 +143,7 @@ def train(
     kinds = kinds_of(column or ())
     validation_file = None if validation == "auto" or _is_number(validation) else validation
     if validation_file is None:
-        settings["validation"] = PARAMS["validation"].parse(validation)
+        settings |= parse({"validation": validation})
     memory_size = None if memory is None else as_bytes(memory)
     check_group(coordinator, processes, process, engine, data, memory)
     check_writable("--out", out)

@@ -233,7 +233,7 @@ def _way(start: float, end: float) -> str:
 
 
 def _moves(x: float) -> str:
-    return f"{x:+.4g}" if x else "0"
+    return f"{'+' * (x > 0)}{number(x)}"
 
 
 def _map(grid: Sequence[float], height: int, width: int) -> list[str]:

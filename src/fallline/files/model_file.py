@@ -35,6 +35,7 @@ from fallline.inputs import Inputs
 from fallline.network import Network
 from fallline.table import Encoder, Task
 from fallline.table.columns import ColumnEncoding, Role
+from fallline.table.names import beside, suggestion
 
 Array = npt.NDArray[Any]
 
@@ -218,8 +219,9 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _size(path: str | PathLike[str]) -> int:
     """Bytes of a file that is there."""
     if not Path(path).is_file():
-        what = "a directory, not a model file" if Path(path).is_dir() else "there is no such file"
-        raise ModelFileError(f"{path}: {what}")
+        if Path(path).is_dir():
+            raise ModelFileError(f"{path}: a directory, not a model file")
+        raise ModelFileError(f"no file {str(path)!r}{suggestion(str(path), beside(path))}")
     return Path(path).stat().st_size
 
 
@@ -234,8 +236,8 @@ def _opened(path: str | PathLike[str]) -> Iterator[tuple[dict[str, Any], Any]]:
         told = file.metadata() or {}  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelFileError(f"{path}: not a fallline model, or cut short ({_brief(error)})") from None
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError):
+        raise ModelFileError(f"{path}: not a fallline model, or cut short") from None
     with file:
         if KEY not in told:
             raise ModelFileError(f"{path}: a safetensors file, but not of a fallline model")

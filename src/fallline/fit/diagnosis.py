@@ -11,6 +11,7 @@ from fallline.diagnosis import Finding
 from fallline.fit.budget import Deadline
 from fallline.fit.training import Fit
 from fallline.table import Table
+from fallline.wording import score, score_text
 
 FEW_ROWS = 300
 SKEWED = 2.0  # standard deviations of the third power
@@ -188,6 +189,5 @@ def _measure(fit: Fit) -> str:
 
 def _beside(fit: Fit, other: str) -> str:
     """The score of a fit beside that of something simpler."""
-    words = _measure(fit).replace("_", " ")
-    words = words.upper() if words == "rmse" else words
-    return f"{words} {fit.beside[other][_measure(fit)]:.4g}, the networks' {fit.scores[_measure(fit)]:.4g}"
+    name = _measure(fit)
+    return f"{score_text({name: fit.beside[other][name]})}, the networks' {score(name, fit.scores[name])}"

@@ -189,7 +189,8 @@ def _error(status: int, message: str) -> HTTPException:
 
 async def _said(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    what = {404: f"there is no such page; there are {', '.join(PATHS)}", 405: "this page takes another method"}
+    allowed = (error.headers or {}).get("Allow", "another method")
+    what = {404: f"there is no such page; there are {', '.join(PATHS)}", 405: f"{request.url.path} takes {allowed}"}
     message = what.get(error.status_code, error.detail)
     return Response(_json({"error": message}), error.status_code, error.headers, "application/json")
 

@@ -1,7 +1,9 @@
 """How messages speak of names: quoted lists that stay short, and what a misspelling may have meant."""
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 from fallline.errors import DataError
 
@@ -42,6 +44,22 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), by_lower, n=1)
     return f", did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def beside(path: str | os.PathLike[str]) -> list[str]:
+    """List what is in the folder of a file, which may not be there itself.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of str
+        Paths that begin as the given one does; none where there is no such folder.
+    """
+    folder = Path(path).parent
+    return [str(file) for file in folder.glob("*")] if folder.is_dir() else []
 
 
 def check_known(name: str, columns: Collection[str], label: str) -> None:

@@ -19,7 +19,7 @@ from fallline.table.delimited import Where, read_delimited
 from fallline.table.files import Files, files_in
 from fallline.table.frames import table_from_frame
 from fallline.table.idx import IDX_NAME, images_in, read_idx
-from fallline.table.names import choose_inputs, listed, suggestion
+from fallline.table.names import beside, choose_inputs, listed, suggestion
 from fallline.table.table import Kind, Table
 from fallline.table.typed import FRAMES, read_frame
 
@@ -128,8 +128,7 @@ def reading(source: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        beside = [str(path) for path in Path(source).parent.glob("*")] if Path(source).parent.is_dir() else []
-        hint = suggestion(label, [*beside, *BUNDLED]) or f" (bundled sets: {listed(BUNDLED)})"
+        hint = suggestion(label, [*beside(source), *BUNDLED]) or f" (bundled sets: {listed(BUNDLED)})"
         raise DataError(f"no file {label!r}{hint}") from None
     except OSError as error:
         raise DataError(f"{label}: cannot be read ({error.strerror or error})") from None

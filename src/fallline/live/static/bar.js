@@ -5,7 +5,7 @@ import { number, whole } from "./format.js";
 
 const READINGS = [
   ["batch", "Batch", (s) => whole(s.step)],
-  ["epoch", "Epoch", (s) => s.epoch.toFixed(s.epoch < 100 ? 2 : 1)],
+  ["epoch", "Epoch", (s) => (s.epoch < 1000 ? s.epoch.toFixed(s.epoch < 100 ? 2 : 1) : whole(s.epoch))],
   ["loss", "Loss", (s) => number(s.loss)],
   ["held", "Held-back loss", (s) => number(s.validation_loss)],
   ["rate", "Batches/s", (s) => (s.running ? whole(Number(s.steps_per_second.toPrecision(2))) : "0")],

@@ -27,9 +27,10 @@ export function tick(value) {
   return size >= 1e5 || (size > 0 && size < 1e-3) ? value.toExponential(2).replace(/\.?0*e\+?/, "e") : number(value);
 }
 
-/** Shares of right answers in per cent, a dash where there is none; the same as fallline.wording.score. */
+/** Shares of right answers in per cent, R2 to four places, a dash where there is none; the same as fallline.wording.score. */
 export function score(name, value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NOTHING;
+  if (name === "r2") return number(Number(value.toFixed(4)) + 0); // of the mean it is 0, but for rounding
   return name === "accuracy" || name === "balanced_accuracy" ? `${(100 * value).toFixed(2)} %` : number(value);
 }
 
