@@ -1,13 +1,17 @@
-"""Processes find each other and watch over each other: here threads of one, without JAX."""
+"""Processes find each other and watch over each other: here threads of one, whose devices nobody asks for."""
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,3 +150,23 @@ def test_whoever_else_calls_is_not_heard(address: str) -> None:
 def test_options_that_do_not_go_together(told: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         check_group(*told)
+
+
+def test_what_is_said_on_standard_error_arrives_however_the_process_ends(tmp_path: Path) -> None:
+    """Each line at once; and the last words, should JAX abort the process after it has left its group."""
+    code = """
+import os, sys
+from fallline import _core
+from fallline.engines.xla.hosts import _apart
+with _apart():
+    print("a line", file=sys.stderr)
+    if sys.argv[1] == "at once":
+        os._exit(7)
+    os.write(2, b"what a library says")
+    _core.last_words("last words", sys.stderr.fileno(), 7)
+os.abort()
+"""
+    for when, said in (("at once", "a line\n"), ("after", "a line\nlast words")):
+        told: Any = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, "-c", code, when], check=False, **told)
+        assert (done.returncode, done.stderr) == (7, said)

@@ -34,10 +34,7 @@ def ctrl_c() -> Iterator[threading.Event]:
         yield interrupted
         return
     before = signal.getsignal(signal.SIGINT)
-    if before in (
-        signal.SIG_IGN,
-        None,
-    ):  # a process that is not to hear of it (nohup), or a handler that is not Python's
+    if before in (signal.SIG_IGN, None):  # a process that is not to hear of it (nohup); a handler that is not Python's
         yield interrupted
         return
 

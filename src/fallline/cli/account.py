@@ -1,4 +1,7 @@
-"""The account of a training: what the columns were taken for, how good the model is and how sure, what was noticed."""
+"""The account of a training, for programs and for people.
+
+What the columns were taken for, how good the model is and how sure, what was noticed.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,69 @@ from fallline.cli.output import aligned
 from fallline.wording import SCORE_NAMES, listed_briefly, number, score, score_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fallline.diagnosis import Finding
     from fallline.fit import Fit
     from fallline.table import Encoder
 
 MOST_FINDINGS = 3
+
+
+def summary_of(fitted: Fit, name: str, model: Path | None, report: Path | None, seconds: float) -> dict[str, Any]:
+    """Say what came of a fit, for programs.
+
+    Parameters
+    ----------
+    fitted : Fit
+        Whose model knows what was noticed.
+    name : str
+        Of the table.
+    model, report : Path or None
+        Where they were written, if they were.
+    seconds : float
+        That all of it took.
+
+    Returns
+    -------
+    dict
+        As `train --json` prints it.
+    """
+    trained, run = fitted.model, fitted.run
+    return {
+        "model": None if model is None else str(model),
+        "data": name,
+        "task": trained.task,
+        "target": trained.encoder.target.name,
+        "classes": None if trained.classes is None else trained.classes.tolist(),
+        "columns": {column.name: column.role for column in trained.encoder.encodings},
+        "unused": {column.name: column.reason for column in trained.encoder.encodings if column.role == "unused"},
+        "inputs": len(trained.encoder.columns),
+        "layers": list(trained.network.layer_sizes),
+        "activation": trained.training["settings"]["activation"],
+        "parameters": len(trained.network.parameters),
+        "rows_trained": fitted.rows.n_trained,
+        "rows_held_back": len(fitted.held_back_rows),
+        "scores": fitted.scores,
+        "beside": fitted.beside,
+        "held_back_chose": fitted.held_back_chose,
+        "epochs": run.history.rows[-1]["epoch"] if len(run.history) else 0,
+        "kept_epochs": [run.kept_epochs[k] for k in fitted.starts],
+        "starts": len(run.networks),
+        "kept_starts": fitted.starts,
+        "folds": fitted.n_folds,
+        "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
+        "stop_reason": run.stop_reason,
+        "message": run.message,
+        "repairs": run.history.repairs,
+        "each": fitted.judgement.each,
+        "linear_share": fitted.judgement.linear_share,
+        "findings": trained.training["findings"],
+        "engine": trained.engine,
+        "seconds_training": round(run.history.rows[-1]["seconds"], 3) if len(run.history) else 0.0,
+        "seconds": round(seconds, 3),
+        "report": None if report is None else str(report),
+    }
 
 
 def account(fitted: Fit, summary: dict[str, Any], findings: list[Finding]) -> str:
@@ -23,7 +84,7 @@ def account(fitted: Fit, summary: dict[str, Any], findings: list[Finding]) -> st
     ----------
     fitted : Fit
     summary : dict
-        The same for programs, as `train --json` prints it.
+        From `summary_of`.
     findings : list of Finding
         The most telling first, of which a few are said.
 

@@ -65,7 +65,7 @@ class Keeping(Listener):
 
     def __init__(self, checkpoint: Checkpoint, bar: ProgressBar) -> None:
         self.checkpoint, self.bar = checkpoint, bar
-        self._said = checkpoint.after == 0  # whoever named a folder knows it
+        self._said = checkpoint.after == 0  # who named a folder knows it, and a group says it when it ends
         if checkpoint.files and not checkpoint.resume:
             self._say(f"there is a checkpoint of an earlier training in {checkpoint.folder}; --resume goes on from it")
 

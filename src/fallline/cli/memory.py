@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fallline.cli.output import complain
 from fallline.errors import ParameterError
 from fallline.wording import in_mb
 
@@ -65,10 +66,9 @@ def advise(data: str) -> None:
     """Say in a line that `--memory` would help, where the table will likely take more than there is."""
     needed, there = _needed(data, SMALL), available()
     if there is not None and needed > there:
-        print(
-            f"fallline: {data} may take about {needed / 1e9:.0f} GB in memory, and {there / 1e9:.0f} GB are free; "
-            "--memory 2GB streams Parquet and Arrow files through so much",
-            file=sys.stderr,
+        complain(
+            f"{data} may take about {needed / 1e9:.0f} GB in memory, and {there / 1e9:.0f} GB are free; --memory 2GB "
+            "streams Parquet and Arrow files through so much"
         )
 
 

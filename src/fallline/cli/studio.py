@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallline.cli.columns import Column, Drop, Target, kinds_of
 from fallline.cli.output import complain
 from fallline.cli.settings import parse, setting
-from fallline.cli.train import Column, Drop, Target, kinds_of
 from fallline.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 import time
@@ -13,38 +12,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fallline.cli.columns import Column, Drop, Target, kinds_of
 from fallline.cli.group import Coordinator, Process, Processes, Wait, check_group, group_of, is_shared
 from fallline.cli.memory import advise, as_bytes, check_validation, source_of
 from fallline.cli.output import check_different, check_writable, complain, tell_what_is_logged
 from fallline.cli.settings import parse, setting
-from fallline.errors import ParameterError
 from fallline.params import PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
+    from fallline.checkpoint import Checkpoint
+    from fallline.diagnosis import Finding
     from fallline.fit import Fit
+    from fallline.listeners import Listener
+    from fallline.run import Run
     from fallline.table import Kind, Source, Table
 
 _STATUS = {"interrupted": 130, "diverged": 1}  # by the stop reason
-KINDS = ("number", "category", "date")
 DATA = (
     "CSV, Parquet, Arrow, Feather, JSON lines, NPZ or IDX file; a folder of Parquet or Arrow files, or a pattern in "
     "quotes; - for CSV on standard input; or a bundled set, such as digits."
 )
-# How a command is told which columns of its DATA are what.
-Target = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column to learn; NPZ, IDX and bundled sets know theirs.")
-]
-Drop = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Column to leave out; may be given several times.")
-]
-Column = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME=KIND", help="What a column holds: number, category or date; may be given several times."
-    ),
-]
 
 
 def train(
@@ -146,22 +138,14 @@ def train(
         settings |= parse({"validation": validation})
     memory_size = None if memory is None else as_bytes(memory)
     check_group(coordinator, processes, process, engine, data, memory)
-    check_writable("--out", out)
-    if history is not None:
-        check_writable("--history", history, (".csv", ".json"))
-    if report is not None:
-        check_writable("--report", report, (".html", ".htm"))
-    check_different(
-        {"DATA": data, "--validation": validation_file, "--out": out, "--history": history, "--report": report}
-    )
+    _check_files(data, validation_file, out, history, report)
 
-    from fallline.cli.account import account
-    from fallline.cli.keeping import Keeping, checkpoint_of
+    from fallline.cli.account import account, summary_of
+    from fallline.cli.keeping import checkpoint_of
     from fallline.cli.progress import RowsBar
-    from fallline.fit import diagnose, fit
-    from fallline.listeners import Listener, Recorder
-    from fallline.listeners.progress_bar import ProgressBar
-    from fallline.table import Source, Table, read
+    from fallline.fit import diagnose, fit, forget
+    from fallline.listeners import Recorder
+    from fallline.table import Source, Table
 
     began = time.perf_counter()
     alone = coordinator is None
@@ -170,64 +154,78 @@ def train(
     rows: Table | Source
     with ExitStack() as page:
         with group_of(coordinator, processes, process, wait, typed, kept) as number:
+            shown = number == 0 and not quiet
             if streamed or (not alone and is_shared(data, group, studio)):
-                given = {"group": group is not None, "studio": studio}
-                rows = source_of(data, target=target, drop=drop or [], kinds=kinds, **given)
-                as_trained = dict(rows.kinds)
+                needing = {"group": group is not None, "studio": studio}
+                rows = source_of(data, target=target, drop=drop or [], kinds=kinds, **needing)
             else:
-                advise(data)
-                rows = read(data, target, drop=drop or (), kinds=kinds | ({} if group is None else {group: "category"}))
-                if group is not None:
-                    rows, groups = rows.without(group)
-                as_trained = {name: rows.kind(name) for name in rows.columns}
-            validation_table = None
-            if validation_file is not None:
-                if memory_size is not None:
-                    check_validation(validation_file, memory_size)
-                validation_table = read(validation_file, rows.target, columns=rows.columns, kinds=as_trained)
+                rows, groups = _table(data, target, drop or (), kinds, group)
+            other_rows = None if validation_file is None else _measured_on(validation_file, rows, memory_size)
             callbacks: list[Listener] = [] if report is None else [Recorder()]
-            if not quiet and number == 0:
+            if shown:
                 tell_what_is_logged()
-                bar = ProgressBar(rows.n_rows if streamed else None)
-                callbacks += [bar] if kept is None else [bar, Keeping(kept, bar)]
+                callbacks += _watching(rows.n_rows if streamed else None, kept)
             if studio and number == 0:
                 page.enter_context(_page())
-            with RowsBar("read", shown=isinstance(rows, Source) and not quiet and number == 0) as reading:
-                told = (rows, settings, callbacks, validation_table)
+            with RowsBar("read", shown=shown and isinstance(rows, Source)) as reading:
+                told = (rows, settings, callbacks, other_rows)
                 fitted = fit(*told, groups=groups, checkpoint=kept, memory=memory_size, heard=reading.advance)
         if number:  # process 0 has the rest to do
             return _STATUS.get(fitted.run.stop_reason, 0)
         table = rows if isinstance(rows, Table) else fitted.rows.train  # of a stream a sample
-        fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
-        reason = fitted.run.stop_reason
         findings = diagnose(fitted, table)
-        fitted.model.training["findings"] = [asdict(finding) for finding in findings]
-        written = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
-        if written:
-            fitted.model.save(out)
-        if history is not None:
-            fitted.run.history.write(history)
-        if report is not None:
-            from fallline.report import report_of_fit, write
-
-            write(report_of_fit(fitted, table, findings), report)
-        summary = _summary(fitted, rows.name, out if written else None, time.perf_counter() - began)
-        summary["report"] = None if report is None else str(report)
+        model = _write(fitted, table, findings, out, history, report)
+        summary = summary_of(fitted, rows.name, model, report, time.perf_counter() - began)
         if as_json:
             from fallline.files.model_file import to_json
 
             print(to_json(summary))
         elif not quiet:
             print(account(fitted, summary, findings))
-        if kept is not None and checkpoint is None and written and reason != "interrupted":
-            kept.remove()
-            kept.named("linear").remove()
-        if not written:
-            return complain("nothing was learned, so no model was written", _STATUS.get(reason, 1))
-        if reason == "interrupted":
-            leads_on = "; --resume goes on" if kept is not None and kept.files else ""
-            return complain(f"{fitted.run.message}, in {out}{leads_on}", _STATUS[reason])
-        return _STATUS.get(reason, 0)
+        if kept is not None and checkpoint is None and model is not None and fitted.run.stop_reason != "interrupted":
+            forget(kept)
+        return _status(fitted.run, model, kept)
+
+
+def _check_files(data: str, validation: str | None, out: Path, history: Path | None, report: Path | None) -> None:
+    """ParameterError where a file could not be written in the end, or would be written over another."""
+    check_writable("--out", out)
+    if history is not None:
+        check_writable("--history", history, (".csv", ".json"))
+    if report is not None:
+        check_writable("--report", report, (".html", ".htm"))
+    check_different({"DATA": data, "--validation": validation, "--out": out, "--history": history, "--report": report})
+
+
+def _table(
+    data: str, target: str | None, drop: Sequence[str], kinds: dict[str, Kind], group: str | None
+) -> tuple[Table, npt.NDArray[np.float32] | None]:
+    """All rows, and which group each is of, if a column says that."""
+    from fallline.table import read
+
+    advise(data)
+    if group is None:
+        return read(data, target, drop=drop, kinds=kinds), None
+    return read(data, target, drop=drop, kinds=kinds | {group: "category"}).without(group)
+
+
+def _measured_on(path: str, rows: Table | Source, memory: int | None) -> Table:
+    """Other rows to measure on, whose columns are taken for what those of the rows to train on are."""
+    from fallline.table import Table, read
+
+    if memory is not None:
+        check_validation(path, memory)
+    kinds = {name: rows.kind(name) for name in rows.columns} if isinstance(rows, Table) else rows.kinds
+    return read(path, rows.target, columns=rows.columns, kinds=kinds)
+
+
+def _watching(n_rows: int | None, kept: Checkpoint | None) -> list[Listener]:
+    """Who tells a person how far the descent is, and of its checkpoints."""
+    from fallline.cli.keeping import Keeping
+    from fallline.listeners.progress_bar import ProgressBar
+
+    bar = ProgressBar(n_rows)
+    return [bar] if kept is None else [bar, Keeping(kept, bar)]
 
 
 def _page() -> AbstractContextManager[Any]:
@@ -237,15 +235,35 @@ def _page() -> AbstractContextManager[Any]:
     return studio()
 
 
-def kinds_of(columns: Sequence[str]) -> dict[str, Kind]:
-    """What `--column` says, `NAME=KIND` each."""
-    kinds: dict[str, Kind] = {}
-    for text in columns:
-        name, _, kind = text.rpartition("=")
-        if not name or kind not in KINDS:
-            raise ParameterError(f"--column is {text!r}; it must be NAME=KIND, where KIND is one of {', '.join(KINDS)}")
-        kinds[name] = kind  # type: ignore[assignment]
-    return kinds
+def _write(
+    fitted: Fit, table: Table, findings: list[Finding], out: Path, history: Path | None, report: Path | None
+) -> Path | None:
+    """Write the files that were asked for, and give the model's; None where nothing was learned, so it is not written.
+
+    The model takes along how it was made and what was noticed.
+    """
+    fitted.model.training["command"] = shlex.join(["fallline", *sys.argv[1:]])
+    fitted.model.training["findings"] = [asdict(finding) for finding in findings]
+    is_learned = any(fitted.run.kept_steps[k] > 0 for k in fitted.starts)
+    if is_learned:
+        fitted.model.save(out)
+    if history is not None:
+        fitted.run.history.write(history)
+    if report is not None:
+        from fallline.report import report_of_fit, write
+
+        write(report_of_fit(fitted, table, findings), report)
+    return out if is_learned else None
+
+
+def _status(run: Run, model: Path | None, kept: Checkpoint | None) -> int:
+    """The exit status, with a line for what is not as it was meant to be."""
+    if model is None:
+        return complain("nothing was learned, so no model was written", _STATUS.get(run.stop_reason, 1))
+    if run.stop_reason == "interrupted":
+        leads_on = "; --resume goes on" if kept is not None and kept.files else ""
+        return complain(f"{run.message}, in {model}{leads_on}", _STATUS["interrupted"])
+    return _STATUS.get(run.stop_reason, 0)
 
 
 def _is_number(text: str) -> bool:
@@ -254,41 +272,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _summary(fitted: Fit, name: str, out: Path | None, seconds: float) -> dict[str, Any]:
-    """Say what came of it, for programs."""
-    model, run = fitted.model, fitted.run
-    return {
-        "model": None if out is None else str(out),
-        "data": name,
-        "task": model.task,
-        "target": model.encoder.target.name,
-        "classes": None if model.classes is None else model.classes.tolist(),
-        "columns": {column.name: column.role for column in model.encoder.encodings},
-        "unused": {column.name: column.reason for column in model.encoder.encodings if column.role == "unused"},
-        "inputs": len(model.encoder.columns),
-        "layers": list(model.network.layer_sizes),
-        "activation": model.training["settings"]["activation"],
-        "parameters": len(model.network.parameters),
-        "rows_trained": fitted.rows.n_trained,
-        "rows_held_back": len(fitted.held_back_rows),
-        "scores": fitted.scores,
-        "beside": fitted.beside,
-        "held_back_chose": fitted.held_back_chose,
-        "epochs": run.history.rows[-1]["epoch"] if len(run.history) else 0,
-        "kept_epochs": [run.kept_epochs[k] for k in fitted.starts],
-        "starts": len(run.networks),
-        "kept_starts": fitted.starts,
-        "folds": fitted.n_folds,
-        "losses": [loss if math.isfinite(loss) else None for loss in run.losses.tolist()],
-        "stop_reason": run.stop_reason,
-        "message": run.message,
-        "repairs": run.history.repairs,
-        "each": fitted.judgement.each,
-        "linear_share": fitted.judgement.linear_share,
-        "findings": model.training["findings"],
-        "engine": model.engine,
-        "seconds_training": round(run.history.rows[-1]["seconds"], 3) if len(run.history) else 0.0,
-        "seconds": round(seconds, 3),
-    }

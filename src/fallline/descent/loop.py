@@ -50,8 +50,8 @@ class Descent:
         measure_every: int,
         callbacks: Sequence[Listener],
         engine: Engine,
-        repair: int = 0,
-        checkpoint: Checkpoint | None = None,
+        repair: int,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self.asked = self.plan = plan  # the learning rates may become others
         self.networks, self.data, self.engine = networks, data, engine

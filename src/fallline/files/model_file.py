@@ -183,7 +183,7 @@ def sealed(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> list[byte
     return [data[:at], hashlib.sha256(data).hexdigest().encode(), data[at + len(NO_SUM) :]]
 
 
-def to_json(value: Any, indent: int | None = None, ascii: bool = False) -> str:
+def to_json(value: Any, ascii: bool = False) -> str:
     """JSON text of plain values and NumPy numbers; NaN and infinity become null, what is no Unicode an escape.
 
     With `ascii` all other letters are escapes too.
@@ -193,7 +193,7 @@ def to_json(value: Any, indent: int | None = None, ascii: bool = False) -> str:
     >>> to_json({"loss": float("nan"), "epoch": 1})
     '{"loss": null, "epoch": 1}'
     """
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
+    return json.dumps(_plain(value), ensure_ascii=ascii, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,6 @@
 
 from fallline.fit.diagnosis import diagnose
 from fallline.fit.job import LOSSES, Job, check
-from fallline.fit.training import Fit, fit
+from fallline.fit.training import Fit, fit, forget
 
-__all__ = ["LOSSES", "Fit", "Job", "check", "diagnose", "fit"]
+__all__ = ["LOSSES", "Fit", "Job", "check", "diagnose", "fit", "forget"]

@@ -218,7 +218,7 @@ def fit(
         if kept is not None:
             about["before"] = kept["before"]
         elif engine.group[0] == 0:
-            checkpoint.named("linear").remove()
+            _of_linear(checkpoint).remove()
         checkpoint = replace(checkpoint, about=checkpoint.about | about)
     watchers = [watch(table, settings or {}, job) for watch in WATCHERS if isinstance(table, Table)]
     try:
@@ -239,7 +239,7 @@ def fit(
         is_time = bool(engine.gather(np.array(budget.left > 0)).all())
         wants_linear = recipe.keeps_best and not early and is_time
         epochs = settled["epochs"] if checked["time_budget"] else recipe.choose(checked, task, n_rows)["epochs"]
-        beside = None if checkpoint is None else checkpoint.named("linear")
+        beside = None if checkpoint is None else _of_linear(checkpoint)
         linear = job.linear_networks(epochs, Deadline(budget.deadline), beside) if wants_linear else []
         few = n_rows < MOST_BLENDED and settled["combine"] == "average"
         unseen = Unseen.of(rows, job.data, job.validation)
@@ -297,6 +297,17 @@ def resumed(
                 f"{PARAMS[name].text(_of_json(was))}; give the same again, or another folder"
             )
     return {"chosen": about["chosen"], "before": about["before"], "spent": about["before"] + found.header["seconds"]}
+
+
+def forget(checkpoint: Checkpoint) -> None:
+    """Remove all that a fit kept there."""
+    for one in (checkpoint, _of_linear(checkpoint)):
+        one.remove()
+
+
+def _of_linear(checkpoint: Checkpoint) -> Checkpoint:
+    """Where the linear model that stands beside the networks is kept."""
+    return checkpoint.named("linear")
 
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,15 +38,13 @@ class Watched(Control, Listener):
     settings : mapping
         As they were asked for.
     job : Job
-    paused : bool, default False
+    paused : bool
         Wait at the random start until a page says how to go on.
-    version : int, default 0
+    version : int
         To count on from.
     """
 
-    def __init__(
-        self, table: Table, settings: Mapping[str, Any], job: Job, paused: bool = False, version: int = 0
-    ) -> None:
+    def __init__(self, table: Table, settings: Mapping[str, Any], job: Job, paused: bool, version: int) -> None:
         super().__init__()
         self.version, self._begins_with = version, 0.0 if paused else math.inf
         self.descent = WatchedDescent(table, settings, job)
@@ -140,7 +138,6 @@ class WatchedDescent:
         self.recorder = Recorder()
         self.step, self.loss, self.ended = 0, math.nan, ""
         self._rows: list[dict[str, float]] = []
-        self._every = 1
         self._rate = self.plan.starts[0].learning_rate
 
     def begin(self, progress: Progress) -> None:

@@ -118,10 +118,10 @@ def joined(
 
 def _detected(seconds: float) -> tuple[str, int, int, list[int] | None]:
     """What the environment says of the group: coordinator, processes, this process, its devices."""
-    from jax._src.clusters import ClusterEnv
-
-    detect: Any = ClusterEnv.auto_detect_unset_distributed_params
     try:
+        from jax._src.clusters import ClusterEnv  # JAX asks these too, but tells nobody what they say
+
+        detect: Any = ClusterEnv.auto_detect_unset_distributed_params
         coordinator, n_processes, process, devices = detect(None, None, None, None, None, int(seconds))
     except Exception as error:  # of whatever asks there
         raise ParameterError(f"coordinator is auto, but the environment does not say who ({error})") from None
@@ -194,8 +194,8 @@ def _apart() -> Iterator[Path]:
     file = os.open(log.name, os.O_WRONLY | os.O_APPEND)
     try:
         sys.stdout, sys.stderr = (
-            open(number, "w", encoding=stream.encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
-            for number, stream in zip(kept, python, strict=True)
+            open(number, "w", buffering, stream.encoding, "backslashreplace", closefd=False)  # noqa: SIM115
+            for number, buffering, stream in zip(kept, (-1, 1), python, strict=True)  # errors line by line
         )
         os.dup2(file, 1)
         os.dup2(file, 2)
@@ -206,6 +206,6 @@ def _apart() -> Iterator[Path]:
         sys.stdout, sys.stderr = python
         for number, original in zip((1, 2), kept, strict=True):
             os.dup2(original, number)
-            os.close(original)
+        os.close(kept[0])  # the other stays open for the last words, as JAX may abort this process yet
         os.close(file)
         Path(log.name).unlink(missing_ok=True)

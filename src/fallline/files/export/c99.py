@@ -25,14 +25,10 @@ Array = npt.NDArray[Any]
 LONGEST_LITERAL = 4000  # bytes; compilers of C99 need not take more than 4095
 SAFE = re.compile(r"[A-Za-z0-9 _.,:;()+<>=-]")  # letters that mean themselves in a literal and in a comment
 CTYPES = {"float32": "float", "float64": "double", "bool": "int", "int64": "long long", "text": "const char *"}
-ALIKE = ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf", "sigmoid", "softplus")
 BINARY = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "greater": "{} > {}"}
 BINARY |= {"max": "larger{f}({}, {})", "min": "smaller{f}({}, {})"}
-UNARY = {name: f"{name}{{f}}({{}})" for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf")}
-UNARY |= {name: f"{name}{{f}}({{}})" for name in ("sigmoid", "softplus")} | {
-    "round": "rint{f}({})",
-    "isnan": "isnan({})",
-}
+ALIKE = ("exp", "log", "sqrt", "sin", "cos", "tanh", "erf", "sigmoid", "softplus")
+UNARY = {name: f"{name}{{f}}({{}})" for name in ALIKE} | {"round": "rint{f}({})", "isnan": "isnan({})"}
 SIZES = {"float32": 4, "float64": 8, "bool": 4, "int64": 8, "text": 8}  # bytes
 
 
