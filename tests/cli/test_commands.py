@@ -130,7 +130,7 @@ def test_rows_of_a_group_in_the_order_of_time_and_a_time(run, houses):
     assert (last["rows_trained"], last["rows_held_back"], last["folds"]) == (48, 12, 0)
     quick = json.loads(run("train", houses, "--target", "price", "--time", "0.5s", "--json").out)
     assert quick["seconds"] < 10
-    assert "time_budget is 'soon'; it must be a positive number of seconds, such as 60 or 60s, 5m, 1h" in (
+    assert "--time is 'soon'; it must be a positive number of seconds, such as 60 or 60s, 5m, 1h" in (
         run("train", houses, "--target", "price", "--time", "soon").err
     )
     assert "'roams'" in run("train", houses, "--target", "price", "--group", "roams").err

@@ -54,7 +54,7 @@ def test_classes_with_a_file_to_measure_on(run, folder, tmp_path):
     assert found["classes"] == ["down", "up"]
     assert found["scores"]["accuracy"] > 0.9
     done = run("train", folder, *told, "--validation", "0")
-    assert "3000 to train on" in done.out
+    assert "3,000 to train on" in done.out
     done = run("train", folder, *told, "--hold-back", "last", "--json", "--validation", "0.1")
     assert json.loads(done.out)["rows_held_back"] == 300
 
