@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from fallline import _core
 from fallline.cli.group import check_group
-from fallline.engines.xla import watch
+from fallline.engines.xla import hosts, watch
 from fallline.engines.xla.watch import Watch, meet
 from fallline.errors import ParameterError
 
@@ -170,3 +171,20 @@ os.abort()
         told: Any = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "capture_output": True, "text": True}
         done = subprocess.run([sys.executable, "-c", code, when], check=False, **told)
         assert (done.returncode, done.stderr) == (7, said)
+
+
+def test_jax_that_does_not_begin_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def initialize(*told: Any, **others: Any) -> None:
+        raise RuntimeError("DEADLINE_EXCEEDED: Barrier timed out\nand much more")
+
+    monkeypatch.setattr(hosts, "meet", lambda *_: (Watch(1, 2, {}), 4321))
+    monkeypatch.setattr(hosts, "FAREWELL", 0.0)
+    monkeypatch.setattr(hosts.atexit, "register", lambda call: None)
+    monkeypatch.setattr("jax.distributed.initialize", initialize)
+    line = "JAX does not begin in process 1, with process 0 at host:4321 (DEADLINE_EXCEEDED: Barrier timed out); "
+    with (
+        pytest.raises(ParameterError, match=re.escape(line) + "the machines must let processes connect .* on any port"),
+        hosts.joined("host:1234", 2, 1),
+    ):
+        pass
+    _core.last_words("", 2, 1)

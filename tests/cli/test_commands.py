@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,7 @@ def test_info(run):
     about = json.loads(run("info", "--json").out)
     assert about["fallline"] == fallline.__version__
     assert about["instruction_set"] in about["instruction_sets"]
+    assert about["engines"] == ["native", "reference", *(["xla"] if find_spec("jax") else [])]
     assert run("info").out.startswith("fallline")
     run("train", "diabetes", "--epochs", 2, "--starts", 2)
     assert "progression" in run("info", "model.fallline").out

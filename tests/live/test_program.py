@@ -135,22 +135,25 @@ def test_the_page_goes_on_to_the_next_descent_and_the_program_ends_it():
 def test_the_block_stays_while_a_page_is_open_and_ctrl_c_goes_on(capsys):
     X, y = load_diabetes(return_X_y=True)
 
+    said, opened = [""], []
+
     def look(program, opened):
         while not program.url:
             time.sleep(0.01)
         opened.append(Page(program._server))
-        time.sleep(1)
+        while "close the page, or press Ctrl-C, to go on" not in said[-1]:  # before, the descent would take it
+            time.sleep(0.01)
+            said.append(capsys.readouterr().err)
         os.kill(os.getpid(), signal.SIGINT)
 
-    opened = []
     with fl.studio(browser=False) as program:
         looks = threading.Thread(target=look, args=(program, opened))
         looks.start()
         fl.NetworkRegressor(epochs=3, starts=1, random_state=0).fit(X, y)
         while not opened:
             time.sleep(0.01)
-    looks.join()
-    assert "close the page, or press Ctrl-C, to go on" in capsys.readouterr().err
+    looks.join(timeout=20)
+    assert not looks.is_alive()
 
 
 def test_ctrl_c_ends_a_paused_descent(rows):

@@ -28,23 +28,19 @@ def info(
 
 def _installation() -> dict[str, Any]:
     import platform
+    from importlib.util import find_spec
 
-    from fallline import __version__
+    from fallline import __version__, _core
+    from fallline.engines import ALWAYS
     from fallline.threads import available, limits
 
-    try:
-        from fallline import _core
-
-        chosen, known = _core.instruction_set(), _core.instruction_sets()
-    except ImportError:  # the compiled engine was left out of this build
-        chosen, known = None, []
     return {
         "fallline": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "engines": ["reference"] if chosen is None else ["native", "reference"],
-        "instruction_set": chosen,
-        "instruction_sets": known,
+        "engines": [*ALWAYS, *(["xla"] if find_spec("jax") else [])],
+        "instruction_set": _core.instruction_set(),
+        "instruction_sets": _core.instruction_sets(),
         "threads": available(),
         "thread_limits": limits(),
     }

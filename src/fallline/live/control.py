@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from fallline.live.experiment import View
 from fallline.live.journal import Journal
+from fallline.live.view import View
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from fallline.descent import descend
 from fallline.errors import DivergenceWarning, FalllineError, ParameterError
 from fallline.listeners import Epoch, Listener, Progress
-from fallline.live.experiment import View
 from fallline.live.ruler import outputs, ruler
+from fallline.live.view import View
 from fallline.matching import match_neurons
 from fallline.metrics import measure
 from fallline.network import Network

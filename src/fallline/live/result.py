@@ -13,7 +13,7 @@ from fallline.fit.calibration import Unseen
 from fallline.fit.judgement import Judgement, judge
 from fallline.fit.training import record
 from fallline.listeners import History
-from fallline.live.experiment import View
+from fallline.live.view import View
 from fallline.model import Model
 from fallline.params import PARAMS
 from fallline.run import Run

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.engines import Data, Plan
-from fallline.live.experiment import View
+from fallline.live.view import View
 from fallline.optimizers import SGD
 from fallline.pictures.yardstick import Yardstick
 

@@ -25,11 +25,11 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from fallline.errors import FalllineError, ParameterError
-from fallline.live.experiment import View
 from fallline.live.guard import Guard, hosts_of
 from fallline.live.result import model_of
 from fallline.live.studio import Studio
 from fallline.live.tab import Tab
+from fallline.live.view import View
 from fallline.ports import bound
 
 LARGEST_UPLOAD = 64 << 20  # bytes

@@ -11,9 +11,10 @@ from typing import Any, final
 
 from fallline.errors import DataError, FalllineError, ParameterError
 from fallline.live.control import Control
-from fallline.live.experiment import Experiment, View
+from fallline.live.experiment import Experiment
 from fallline.live.race import Race
 from fallline.live.trainer import Trainer
+from fallline.live.view import View
 from fallline.table import BUNDLED, Table, read
 from fallline.table.read import SEPARATORS, read_columns
 from fallline.table.typed import FRAMES

@@ -16,9 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fallline.errors import FalllineError, ParameterError
 from fallline.live.commands import VERBS, checked
-from fallline.live.experiment import View
 from fallline.live.frames import frame, to_json
 from fallline.live.topics import TOPICS
+from fallline.live.view import View
 
 if TYPE_CHECKING:
     from fallline.live.studio import Studio

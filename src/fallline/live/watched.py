@@ -18,8 +18,9 @@ from fallline.fit.rows import Rows
 from fallline.interrupt import ctrl_c, pass_on
 from fallline.listeners import Epoch, Listener, Progress, Recorder
 from fallline.live.control import Control, Subject
-from fallline.live.experiment import MOST_ROWS_OF_HISTORY, View, described, posed
+from fallline.live.experiment import MOST_ROWS_OF_HISTORY, described, posed
 from fallline.live.journal import Journal
+from fallline.live.view import View
 from fallline.table import Table
 
 Array = npt.NDArray[Any]

@@ -65,7 +65,7 @@ def joined(
     Raises
     ------
     ParameterError
-        The processes did not come together, or have other settings.
+        The processes did not come together, or have other settings; JAX does not begin in one.
 
     Examples
     --------
@@ -98,17 +98,25 @@ def joined(
             os._exit(EXIT_STATUS)
 
         watch.begin(lost, lambda: _leave_last_words(n_processes, leads_on))
-        is_done = False
+        address = f"{coordinator.rpartition(':')[0]}:{port}"
+        is_begun = is_done = False
         try:
-            _begin(f"{coordinator.rpartition(':')[0]}:{port}", n_processes, process, devices)
+            _begin(address, n_processes, process, devices)
+            is_begun = True
             yield process, n_processes
             _end()
             is_done = True
         except FalllineError:
             raise
-        except Exception:
+        except Exception as error:
             time.sleep(FAREWELL / 2)  # if it is because another was lost, the watch says so, and this ends here
-            raise
+            if is_begun:
+                raise
+            why = str(error).partition("\n")[0]
+            raise ParameterError(
+                f"JAX does not begin in process {process}, with process 0 at {address} ({why}); the machines must let "
+                "processes connect to each other on any port"
+            ) from None
         finally:
             _core.last_words("" if is_done else _LEFT, sys.stderr.fileno(), EXIT_STATUS)
             if not is_done:

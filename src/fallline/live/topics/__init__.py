@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fallline.live.experiment import View
 from fallline.live.topics.answers import answers
 from fallline.live.topics.cell import cell
 from fallline.live.topics.curve import curve
@@ -19,6 +18,7 @@ from fallline.live.topics.network import network
 from fallline.live.topics.neuron import neuron
 from fallline.live.topics.results import results
 from fallline.live.topics.starts import starts
+from fallline.live.view import View
 
 
 @dataclass(frozen=True)

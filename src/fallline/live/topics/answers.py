@@ -12,8 +12,8 @@ from fallline.engines import Data
 from fallline.errors import ParameterError
 from fallline.explanation.answer import output_names
 from fallline.explanation.first_layer import input_names
-from fallline.live.experiment import View
 from fallline.live.ruler import outputs, some, some_rows
+from fallline.live.view import View
 
 Array = npt.NDArray[Any]
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import ParameterError
-from fallline.live.experiment import View
 from fallline.live.ruler import outputs, some
 from fallline.live.topics.asked import whole
 from fallline.live.topics.data import cell_text
 from fallline.live.topics.images import as_pictures, codes_of
 from fallline.live.topics.results import MOST_ROWS
+from fallline.live.view import View
 
 Array = npt.NDArray[Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fallline.live.experiment import View
+from fallline.live.view import View
 from fallline.table import BUNDLED, Table
 from fallline.wording import number
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import ParameterError
-from fallline.live.experiment import View
 from fallline.live.ruler import ruler, some
 from fallline.live.topics.asked import whole
+from fallline.live.view import View
 from fallline.pictures.yardstick import Yardstick
 from fallline.surfaces import Plane
 

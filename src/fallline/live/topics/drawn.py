@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fallline.errors import ParameterError
-from fallline.live.experiment import View
 from fallline.live.ruler import outputs
 from fallline.live.topics.images import answer_to, shape_of
+from fallline.live.view import View
 
 Array = npt.NDArray[Any]
 

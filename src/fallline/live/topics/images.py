@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from fallline.errors import ParameterError
 from fallline.explanation.answer import output_names
-from fallline.live.experiment import View
 from fallline.live.ruler import outputs, some
 from fallline.live.topics.asked import whole
+from fallline.live.view import View
 
 Array = npt.NDArray[Any]
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from fallline.diagnosis import Finding
 from fallline.errors import DataError
-from fallline.live.experiment import View
 from fallline.live.result import run_of
 from fallline.live.ruler import ruler
+from fallline.live.view import View
 from fallline.pictures.layers import LayersDisplay
 
 Array = npt.NDArray[Any]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from fallline.explanation.answer import output_names
 from fallline.explanation.first_layer import first_layer, first_layer_names
-from fallline.live.experiment import View
 from fallline.live.topics.asked import whole
+from fallline.live.view import View
 
 Array = npt.NDArray[Any]
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from fallline.engines import Start
 from fallline.explanation.answer import output_names
 from fallline.explanation.first_layer import first_layer_names
-from fallline.live.experiment import View
 from fallline.live.topics.asked import whole
 from fallline.live.topics.network import answer_of, row_values
+from fallline.live.view import View
 from fallline.network import views
 
 Array = npt.NDArray[Any]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from fallline.explanation.answer import output_names
 from fallline.fit.beside import simplest_guess
-from fallline.live.experiment import View
 from fallline.live.result import command
 from fallline.live.ruler import outputs, some
 from fallline.live.topics.images import codes_of
+from fallline.live.view import View
 from fallline.table.score import score
 from fallline.wording import SCORE_NAMES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fallline.live.experiment import View
+from fallline.live.view import View
 
 Array = npt.NDArray[Any]
 
