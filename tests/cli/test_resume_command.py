@@ -117,7 +117,7 @@ def test_early_stopping_and_given_rows(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
 def test_the_command_killed_again_and_again(tmp_path: Path) -> None:
     """By SIGKILL, in a process of its own."""
-    train = [sys.executable, "-m", "fallline.cli", "train", "diabetes", "--epochs", "60", "--hidden", "8", "--quiet"]
+    train = [sys.executable, "-m", "fallline.cli", "train", "diabetes", "--epochs", "600", "--hidden", "8", "--quiet"]
     train += ["--starts", "3"]
     options: dict[str, Any] = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True}
     subprocess.run([*train, "--out", "alone.fallline"], check=True, **options)
