@@ -34,7 +34,7 @@ ORDER = [
     ["losses"],
     ["activations", "inputs", "rates", "sharpness", "philox", "interrupt", "threads"],
     ["params", "wording", "checkpoint", "ports"],
-    ["atomic", "errors", "_core"],
+    ["atomic", "errors", "control_groups", "_core"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Asked for by its name, and only when it is wanted: what a run or a model is to look like in a notebook.

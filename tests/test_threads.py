@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fallline as fl
-from fallline import threads
+from fallline import control_groups, threads
 from fallline.cli.__main__ import main
 from fallline.engines import Data, Plan, Start, as_engine
 from fallline.engines.native import NativeEngine
@@ -25,8 +25,8 @@ from fallline.optimizers import SGD
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine of eight processors without control groups; gives the folder of its files."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(threads, "PROCESS_GROUPS", tmp_path / "process")
-    monkeypatch.setattr(threads, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(control_groups, "PROCESS_GROUPS", tmp_path / "process")
+    monkeypatch.setattr(control_groups, "GROUPS", tmp_path / "groups")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return tmp_path
 

@@ -249,8 +249,7 @@ LastWords& last_words() {
 
 extern "C" void say_last_words(int) {
   const LastWords& words = last_words();
-  if (write(words.descriptor, words.text.data(), static_cast<unsigned>(words.text.size())) < 0)
-    std::_Exit(words.status);
+  [[maybe_unused]] const auto n = write(words.descriptor, words.text.data(), static_cast<unsigned>(words.text.size()));
   std::_Exit(words.status);
 }
 

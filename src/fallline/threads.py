@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 import os
 import sys
-from pathlib import Path
 
+from fallline.control_groups import folders, words
 from fallline.params import PARAMS
-
-# Where Linux says which control groups the process is in, and what they are limited to.
-PROCESS_GROUPS = Path("/proc/self/cgroup")
-GROUPS = Path("/sys/fs/cgroup")
 
 
 def as_threads(threads: int | str | None) -> int:
@@ -74,41 +70,11 @@ def _dask(processors: int) -> int | None:
 
 def _cgroup() -> int | None:
     """The least CPU limit of the process's control groups and of those above them; None where there is none."""
-    try:
-        lines = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    shares = []
-    for line in lines:  # number:controllers:path, where version 2 has no controllers
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            shares += [_share_v2(folder) for folder in _upwards(GROUPS, path)]
-        elif "cpu" in controllers.split(","):
-            for root in {GROUPS / "cpu", GROUPS / controllers}:
-                shares += [_share_v1(folder) for folder in _upwards(root, path)]
-    return max(1, math.ceil(min(shares))) if shares and min(shares) < math.inf else None
-
-
-def _upwards(root: Path, path: str) -> list[Path]:
-    """The group's folder and those above it, as far as they are inside the root."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return [root.joinpath(*parts[:n]) for n in range(len(parts), -1, -1)]
-
-
-def _share_v2(folder: Path) -> float:
-    return _share(_words(folder / "cpu.max"))
-
-
-def _share_v1(folder: Path) -> float:
-    return _share(_words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"))
-
-
-def _words(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError):
-        return []
+    least = math.inf
+    for folder in folders("cpu"):
+        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # version 2, version 1
+            least = min(least, _share([word for name in names for word in words(folder / name)]))
+    return max(1, math.ceil(least)) if least < math.inf else None
 
 
 def _share(quota_and_period: list[str]) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fallline import control_groups
 from fallline.cli import memory
 from fallline.errors import ParameterError
 
@@ -166,19 +167,21 @@ V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "mem
         ("4:memory:/not/seen/in/here\n0::/", "sys/fs/cgroup/memory", V1, "total_"),
     ],
 )
-def test_what_is_free_is_what_a_control_group_has_left(tmp_path, own, place, names, prefix):
+def test_what_is_free_is_what_a_control_group_has_left(tmp_path, monkeypatch, own, place, names, prefix):
+    for module, name in ((memory, "MEMINFO"), (control_groups, "PROCESS_GROUPS"), (control_groups, "GROUPS")):
+        monkeypatch.setattr(module, name, tmp_path / getattr(module, name).relative_to("/"))
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
-    (tmp_path / "proc/self/cgroup").write_text(own + "\n")
-    assert memory.available(tmp_path) == 8000 << 10
+    memory.MEMINFO.write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    control_groups.PROCESS_GROUPS.write_text(own + "\n")
+    assert memory.available() == 8000 << 10
     stat = {"inactive_file": 1, "active_file": 2} if prefix else {}
     stat |= {f"{prefix}inactive_file": 30_000, f"{prefix}active_file": 5_000, "anon": 60_000}
     group(tmp_path / place, names, 200_000, 100_000, stat)
-    assert memory.available(tmp_path) == 135_000
+    assert memory.available() == 135_000
     group(tmp_path / place, names, "max" if names is V2 else 2**63 - 4096, 100_000, stat)
-    assert memory.available(tmp_path) == 8000 << 10
+    assert memory.available() == 8000 << 10
     group(tmp_path / place, names, 1000, 100_000, {})
-    assert memory.available(tmp_path) == 0
+    assert memory.available() == 0
 
 
 def test_what_is_free_is_known_here():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fallline.cli.output import complain
+from fallline.control_groups import folders, words
 from fallline.errors import ParameterError
 from fallline.wording import in_mb
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 LEAST = 100 * 10**6
 SMALL = 50 * 10**6  # bytes of files that nobody need look into
+MEMINFO = Path("/proc/meminfo")  # what the system has, on Linux
 BYTES_PER_CELL, BYTES_PER_BYTE = 40, 6  # that reading and encoding take, of typed cells and of text
 
 
@@ -103,45 +105,35 @@ def _needed(data: str, small: int) -> float:
     return float(files.n_rows * len(files.schema) * BYTES_PER_CELL)
 
 
-def available(root: Path = Path("/")) -> int | None:
+def available() -> int | None:
     """Bytes of memory that a program may still take; None where nobody says.
 
-    The least of what the system has and of what each control group has left that the process is in, version 1 or 2: its
-    limit less what it uses, but for files that are kept in memory only until it is needed.
+    The least of what the system has and of what each control group has left that the process is in: its limit less what
+    it uses, but for files that are kept in memory only until it is needed.
     """
-    free = []
+    return min([left for left in (_left(), *map(_left_in, folders("memory"))) if left is not None], default=None)
+
+
+def _left() -> int | None:
+    """Bytes that the system has left."""
     try:
-        lines = (root / "proc/meminfo").read_text(encoding="utf-8").splitlines()
-        free = [next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))]
+        lines = MEMINFO.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
         if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    return min(free + [left for left in map(_left_in, _groups(root)) if left is not None], default=None)
-
-
-def _groups(root: Path) -> list[Path]:
-    """Folders of the control groups that count this process's memory, each with those around it."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    found = []
-    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        if controllers in ("", "memory"):
-            top = root / "sys/fs/cgroup" / controllers
-            inner = top / path.lstrip("/")
-            found += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(top)]
-    return found
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def _left_in(group: Path) -> int | None:
     """Bytes that a control group has left; None where it has no limit, or is not seen from within a container."""
     for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         try:
-            left = int((group / limit).read_text()) - int((group / used).read_text())
-            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        except (OSError, ValueError):
+            left = int(words(group / limit)[0]) - int(words(group / used)[0])
+        except (IndexError, ValueError):
             continue
+        told = words(group / "memory.stat")
+        stat = dict(zip(told[::2], told[1::2], strict=True))
         whole = "total_" if "total_inactive_file" in stat else ""  # version 1: with the groups within
         return max(0, left + sum(int(stat.get(f"{whole}{kind}_file", 0)) for kind in ("inactive", "active")))
     return None
