@@ -235,7 +235,7 @@ def test_overfitting(opened, server):
     press(page, "Open diabetes and begin anew")
     page.locator(".name:text-is('diabetes')").wait_for()
     press(page, "Train 1,000 epochs")
-    page.locator("dd.epoch:text-is('1000.0')").wait_for(timeout=60_000)
+    page.locator("dd.epoch:text-is('1,000')").wait_for(timeout=60_000)
     history = view(server).history
     loss, held = history["loss"], history["validation_loss"]
     best = int(held.argmin())
