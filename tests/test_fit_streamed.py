@@ -253,8 +253,8 @@ def test_a_time_is_planned_for_reading_where_that_takes_longer(folder, monkeypat
     rows = Source.rows
     monkeypatch.setattr(Source, "rows", lambda *told: (time.sleep(0.05), rows(*told))[1])
     found = fit(Source.of(folder, "y", ["kind"]), {"time_budget": 8.0, "starts": 1, "hidden": (4,)}, memory=MEMORY)
-    assert found.run.stop_reason == "finished"
-    assert found.run.history.rows[-1]["epoch"] > 1
+    planned = found.model.training["settings"]["epochs"]
+    assert 1 < planned * N // 200 * 0.05 < 8
 
 
 def test_rows_to_measure_on_are_named_where_they_are_at_fault(folder, tmp_path):

@@ -366,7 +366,9 @@ def test_foreign_bytes(tmp_path, content):
 
 
 def test_no_file_at_all(tmp_path):
-    assert "no such file" in refusal(tmp_path / "nothing.fallline")
+    path = tmp_path / "nothing.fallline"
+    with pytest.raises(ModelFileError, match=f"^no file {str(path)!r}$"):
+        load(path)
     assert "directory" in refusal(tmp_path)
 
 

@@ -162,7 +162,7 @@ def test_ctrl_c_while_rows_are_read_ends_it_at_once_and_it_goes_on(tmp_path):
     go_on.set()
     stream.close()
     assert cut.stop_reason == "interrupted"
-    assert cut.kept_steps[0] == 18  # the three buffers before
+    assert 12 <= cut.kept_steps[0] <= 18  # in the buffer before the one that is read, or at its end
     again = descend(net, stream_of(data, 2), checkpoint=Checkpoint(tmp_path, 0, resume=True), **told)
     whole = descend(net, stream_of(data, 2), **told)
     np.testing.assert_array_equal(again.network.parameters, whole.network.parameters)
