@@ -142,9 +142,9 @@ def tables(engine: Engine, folder: Path) -> None:
     survey.MOST_ROWS = 128
     rows_of = Source.rows
 
-    def counted(source: Source, first: int, last: int) -> Any:
+    def counted(source: Source, first: int, last: int, *most_text: float) -> Any:
         read.append(last - first)
-        return rows_of(source, first, last)
+        return rows_of(source, first, last, *most_text)
 
     Source.rows = counted  # type: ignore[method-assign]
     source = Source.of(folder / "table", "y")
