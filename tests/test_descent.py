@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fallline as fl
+from fallline import threads
 from fallline.engines import ALWAYS
 from fallline.engines.reference import backpropagation
 from fallline.listeners import Epoch, Progress
@@ -208,7 +209,7 @@ def test_ctrl_c_ends_the_descent_soon_and_keeps_the_best(engine: str, validated:
     run = fl.descend(net, X, y, epochs=10_000, validation=validation, callbacks=press, engine=engine)
     late = time.process_time() - press.pressed
     assert run.stop_reason == "interrupted"
-    assert late < 1, "within 0.2 s of each of two threads; more for slower machines"
+    assert late < 0.4, "asked for within 0.2 s; twice that for slower machines"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert np.isfinite(run.network.parameters).all()
     if validated and run.kept_epochs[0]:
@@ -230,9 +231,9 @@ def test_ctrl_c_need_not_wait_for_a_long_step(sizes: list[int], n: int, validate
     press = PressCtrlC(0.5)
     settings: dict[str, Any] = {"batch_size": None, "epochs": 50, "starts": 2, "callbacks": press}
     run = fl.descend(fl.Network(sizes), X, y, validation=validation, **settings)
-    late = time.process_time() - press.pressed
+    late = (time.process_time() - press.pressed) / threads.available()  # each of them works, or spins
     assert run.stop_reason == "interrupted"
-    assert late < 1, "within 0.2 s of each of two threads; more for slower machines"
+    assert late < 0.4, "asked for within 0.2 s; twice that for slower machines"
     assert np.isfinite(run.network.parameters).all()
 
 
