@@ -70,6 +70,18 @@ def test_all_steps_are_reached_by_keyboard_alone(opened):
     page.get_by_role("heading", name=STEPS[-1], exact=True).wait_for()
 
 
+def test_numbers_that_come_late_move_no_button(opened):
+    page = opened()
+    for k in range(1, len(STEPS)):  # the last has only a link
+        step(page, k)
+        before, after = page.evaluate("""() => {
+            const tops = () => Array.from(document.querySelectorAll('.lesson button'), (b) => b.getBoundingClientRect().top)
+            const told = (text) => { document.querySelector('.now').textContent = text; return tops() }
+            return [told(''), told('Row 0 in the first neuron: '.repeat(9))]
+        }""")
+        assert before and before == after, STEPS[k - 1]
+
+
 def test_looking_at_the_steps_changes_nothing(opened, server):
     page = opened()
     page.get_by_role("button", name="Step one batch").click()

@@ -26,10 +26,10 @@ export function mount(root, app, query) {
     h("p", { class: "of" }, `Step ${step} of ${LESSONS.length}`),
     heading,
     lesson.says().map((part) => (part instanceof Node ? part : h("p", {}, part))),
-    now,
     foreign,
     scene?.root,
     h("div", { class: "deeds" }, deeds.map((deed) => deed.root)),
+    now, // below the buttons: it grows as numbers come, and nothing may move from under a pointer
     h("div", { class: "turns" }, turn(-1, "Back"), turn(1, "Next")),
   );
   root.append(
