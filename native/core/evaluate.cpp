@@ -125,7 +125,7 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   together(threads, [&](Team& team, int thread) {
     while (!done) {
       stepper.differentiate(team, thread);
-      team.barrier.wait([&] { done = stepper.next(); });
+      team.meet(thread, [&] { done = stepper.next(); });
     }
   });
   layout.unpack(stepper.gradient().data(), gradient);

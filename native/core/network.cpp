@@ -6,6 +6,11 @@
 namespace fallline {
 namespace {
 
+// Bytes of the first layer's weights from which on its columns are shared out among threads. The rows of a batch would
+// have every thread read all weights, and those that another thread has just changed come from its cache; that costs
+// more than the two meetings that columns take.
+constexpr int64_t least_divided = 64 << 10;
+
 // Whether f'(z) cannot be told from f(z), or from its sign.
 bool derivative_needs_Z(Activation f) {
   return f == Activation::gelu || f == Activation::silu || f == Activation::mish || f == Activation::softplus;
@@ -124,9 +129,41 @@ void Network<T>::draw_mask(std::size_t l, int64_t first, int64_t n, const Dropou
 template <class T>
 void Network<T>::forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key,
                          int64_t of_batch) {
+  forward_inputs(parameters, first, n);
+  forward_first(parameters, {first, first + n}, all_columns(0), thread);
+  forward_from_first(parameters, first, n, thread, key, of_batch);
+}
+
+template <class T>
+void Network<T>::forward_inputs(const T* parameters, int64_t first, int64_t n) {
   if (inputs_) inputs_->forward(parameters, first, n, X_);
+}
+
+template <class T>
+bool Network<T>::divides_first(int64_t n, int threads) const {
+  const int64_t width = kernels_.tile_columns, groups = (layers_[0].n_out + width - 1) / width;
+  const bool balanced = groups >= threads && (groups % threads == 0 || groups >= 4 * threads);
+  return threads > 1 && balanced && n < layers_[0].n_in &&
+         layout_[0].n_weights * static_cast<int64_t>(sizeof(T)) >= least_divided;
+}
+
+template <class T>
+Part Network<T>::columns_of_first(int part, int parts) const {
+  const int64_t width = kernels_.tile_columns, n_out = layers_[0].n_out;
+  const Part groups((n_out + width - 1) / width, part, parts);
+  return {groups.first * width, std::min(groups.end * width, n_out)};
+}
+
+template <class T>
+void Network<T>::forward_first(const T* parameters, Part rows, Part columns, int thread) {
+  forward_layer(0, parameters, rows, columns, thread, activation(0));
+}
+
+template <class T>
+void Network<T>::forward_from_first(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key,
+                                    int64_t of_batch) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    forward_layer(l, parameters, first, n, thread, activation(l));
+    if (l > 0) forward_layer(l, parameters, {first, first + n}, all_columns(l), thread, activation(l));
     const Values& values = values_[l];
     if (values.mask.at) {
       draw_mask(l, first, n, key, of_batch);
@@ -140,7 +177,7 @@ void Network<T>::forward(const T* parameters, int64_t first, int64_t n, int thre
 
 template <class T>
 void Network<T>::forward_to_first_Z(const T* parameters, int64_t first, int64_t n, int thread) {
-  forward_layer(0, parameters, first, n, thread, nullptr);
+  forward_layer(0, parameters, {first, first + n}, all_columns(0), thread, nullptr);
 }
 
 template <class T>
@@ -149,7 +186,8 @@ void Network<T>::forward_from_first_Z(const T* parameters, int64_t first, int64_
   if (const Activate<T> activate = activation(0))
     for (int64_t p = 0; p < panels<T>(layers_[0].n_out); ++p)
       activate(n * panel<T>, Z.at + p * stride_, A.at + p * stride_);
-  for (std::size_t l = 1; l < layers_.size(); ++l) forward_layer(l, parameters, first, n, thread, activation(l));
+  for (std::size_t l = 1; l < layers_.size(); ++l)
+    forward_layer(l, parameters, {first, first + n}, all_columns(l), thread, activation(l));
 }
 
 template <class T>
@@ -161,18 +199,25 @@ Activate<T> Network<T>::activation(std::size_t l) const {
 }
 
 template <class T>
-void Network<T>::forward_layer(std::size_t l, const T* parameters, int64_t first, int64_t n, int thread,
+Part Network<T>::all_columns(std::size_t l) const {
+  return {0, layers_[l].n_out};
+}
+
+template <class T>
+void Network<T>::forward_layer(std::size_t l, const T* parameters, Part rows, Part columns, int thread,
                                Activate<T> activate) {
   const Layer& layer = layers_[l];
   const Packed& at = layout_[l];
-  const Panels<T> Z = values_[l].Z.from_row(first), A = values_[l].A.from_row(first);
+  const int64_t n = rows.n(), panel_of_columns = columns.first / panel<T>;
+  const auto place = [&](Panels<T> of_layer) { return of_layer.from_row(rows.first).from_panel(panel_of_columns); };
+  const Panels<T> Z = place(values_[l].Z), A = place(values_[l].A);
   T* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
   products(l).forward({.n = n,
                        .n_in = layer.n_in,
-                       .n_out = layer.n_out,
-                       .A_prev = input(l).from_row(first),
-                       .W = {parameters + at.W, at.stride},
-                       .b = parameters + at.b,
+                       .n_out = columns.n(),
+                       .A_prev = input(l).from_row(rows.first),
+                       .W = {parameters + at.W + panel_of_columns * at.stride, at.stride},
+                       .b = parameters + at.b + columns.first,
                        .Z = Z,
                        .A = A,
                        .activate = activate,

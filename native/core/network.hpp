@@ -33,8 +33,9 @@ struct DropoutKey {
   int64_t step, start;
 };
 
-// Rows or panels first to end: part `part` of `parts`.
+// Rows, columns or panels first to end; of n, part `part` of `parts`.
 struct Part {
+  Part(int64_t from, int64_t to) : first(from), end(to) {}
   Part(int64_t n, int part, int parts) : first(n * part / parts), end(n * (part + 1) / parts) {}
   int64_t first, end;
   int64_t n() const { return end - first; }
@@ -66,6 +67,14 @@ class Network {
   // Those rows forward. Dropout masks are drawn for rows `of_batch`, `of_batch` + 1, ... of the batch.
   void forward(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key = {},
                int64_t of_batch = 0);
+  // The same in three steps: what the first layer takes, its Z and A, and what follows from them. Threads may share out
+  // the first layer's columns instead of rows, and had better where it `divides_first` for n rows.
+  bool divides_first(int64_t n, int threads) const;
+  Part columns_of_first(int part, int parts) const;
+  void forward_inputs(const T* parameters, int64_t first, int64_t n);
+  void forward_first(const T* parameters, Part rows, Part columns, int thread);
+  void forward_from_first(const T* parameters, int64_t first, int64_t n, int thread, const DropoutKey& key,
+                          int64_t of_batch);
   // The same in two halves, for many networks that differ in a plane: Z of the first layer, and what follows from it.
   Panels<T> first_Z() const { return values_.front().Z; }
   void forward_to_first_Z(const T* parameters, int64_t first, int64_t n, int thread);
@@ -96,7 +105,8 @@ class Network {
   Panels<T> room(int64_t columns);
   Panels<const T> input(std::size_t l) const;   // what layer l takes
   Activate<T> activation(std::size_t l) const;  // elementwise, where the loss does not see to it
-  void forward_layer(std::size_t l, const T* parameters, int64_t first, int64_t n, int thread, Activate<T> activate);
+  Part all_columns(std::size_t l) const;
+  void forward_layer(std::size_t l, const T* parameters, Part rows, Part columns, int thread, Activate<T> activate);
   void draw_mask(std::size_t l, int64_t first, int64_t n, const DropoutKey& key, int64_t of_batch);
   const Products<T>& products(std::size_t l) const;
   Gradient<T> gradient_call(std::size_t l, int64_t n, int part, int parts, T* gradient);

@@ -101,17 +101,27 @@ bool Stepper<T>::next() {
 template <class T>
 void Stepper<T>::rows(Team& team, int thread) {
   const Part part(piece_, thread, team.threads);
+  const T* theta = state_->theta.data();
+  const int64_t from = batch_.first + row_ + part.first;
   if (part.n() > 0) {
-    const T* theta = state_->theta.data();
-    const int64_t from = batch_.first + row_ + part.first;
     if (!holds_rows_) network_.take(visit_, from, part.first, part.n());
     network_.weigh(visit_, from, part.first, part.n(), weight_sum_ != 0 ? 1 / weight_sum_ : 0);
-    network_.forward(theta, part.first, part.n(), thread, key_, row_ + part.first);
+    network_.forward_inputs(theta, part.first, part.n());
+  }
+  if (network_.divides_first(piece_, team.threads)) {
+    team.meet(thread);
+    network_.forward_first(theta, {0, piece_}, network_.columns_of_first(thread, team.threads), thread);
+    team.meet(thread);
+  } else {
+    network_.forward_first(theta, part, network_.columns_of_first(0, 1), thread);
+  }
+  if (part.n() > 0) {
+    network_.forward_from_first(theta, part.first, part.n(), thread, key_, row_ + part.first);
     network_.loss(part.first, part.n(), thread);
     network_.back(theta, part.first, part.n(), thread);
   }
   if (is_last()) sum_penalties(thread, team.threads);
-  team.barrier.wait([&] {
+  team.meet(thread, [&] {
     loss_ += network_.loss_sum(piece_);
     if (!is_last()) return;
     if (!std::isfinite(loss_)) {
@@ -128,7 +138,7 @@ void Stepper<T>::rows(Team& team, int thread) {
 template <class T>
 void Stepper<T>::sum_gradient(Team& team, int thread) {
   network_.gradient(state_->theta.data(), piece_, thread, team.threads, gradient_.data());
-  team.barrier.wait();
+  team.meet(thread);
   if (is_whole()) return;
   const bool first = row_ == 0, last = is_last();
   part_of<T>(0, gradient_.size(), thread, team.threads, [&](int64_t at, int64_t n) {
@@ -137,7 +147,7 @@ void Stepper<T>::sum_gradient(Team& team, int thread) {
       if (last) gradient_[i] = static_cast<T>(total_[i]);
     }
   });
-  team.barrier.wait();
+  team.meet(thread);
 }
 
 template <class T>
@@ -211,7 +221,7 @@ void Stepper<T>::advance(Team& team, int thread) {
     network_.descend(plan_.rule.rule, args_, piece_, thread, team.threads, state_->parameters(), gradient_.data(),
                      measures ? squares_.data() : nullptr);
     if (measures)
-      team.barrier.wait([&] {
+      team.meet(thread, [&] {
         for (const Packed& place : layout().all())
           squares_[0] += kernels_.sum_of_squares(place.n_bias, gradient_.data() + place.b);
         for (const PackedInput& unit : layout().inputs())
@@ -225,11 +235,11 @@ void Stepper<T>::advance(Team& team, int thread) {
   if (!is_last()) return;
   if (args_.penalized) {
     penalize(thread, team.threads);
-    team.barrier.wait();
+    team.meet(thread);
   }
   if (clips || measures) {
     sum_squares(thread, team.threads);
-    team.barrier.wait([&] {
+    team.meet(thread, [&] {
       const double norm = length();
       if (measures) state_->gradient_norm = norm;
       scale_ = clips && norm > plan_.clip_norm ? T(plan_.clip_norm / norm) : T(1);

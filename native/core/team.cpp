@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -14,8 +15,6 @@
 
 namespace fallline {
 namespace {
-
-constexpr auto spin_time = std::chrono::microseconds(50);  // longer than any phase of a step is out of balance
 
 void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -46,14 +45,17 @@ class Pool {
   void run(int threads, const std::function<void(Team&, int)>& work) {
     const std::unique_lock<std::mutex> mine(busy_, std::try_to_lock);
     if (!mine.owns_lock()) return alone(work);
-    Team team(grow(threads));
+    const int n = grow(threads);
+    if (n == 1) return alone(work);
+    if (!team_ || team_->threads != n) team_.emplace(n);
+    Team& team = *team_;
     work_ = &work;
-    team_ = &team;
-    remaining_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-    Barrier::advance(call_, sleeping_workers_);
+    team.cores().settle(0);
+    remaining_.add(static_cast<int>(workers_.size()));
+    call_.add(1);
     work(team, 0);
-    for (uint32_t left; (left = remaining_.load(std::memory_order_acquire)) > 0;)
-      Barrier::wait_while(remaining_, left, sleeping_callers_);
+    for (uint32_t left; (left = remaining_.value()) > 0;)
+      remaining_.wait_while(left, short_spin, [&] { return Cores::Elsewhere(team.cores(), 0); });
   }
 
  private:
@@ -62,7 +64,7 @@ class Pool {
     try {
       while (static_cast<int>(workers_.size()) < threads - 1) {
         const int number = static_cast<int>(workers_.size()) + 1;
-        const uint32_t seen = call_.load(std::memory_order_relaxed);
+        const uint32_t seen = call_.value();
         workers_.emplace_back([this, number, seen] { serve(number, seen); });
       }
     } catch (const std::system_error&) {
@@ -71,23 +73,27 @@ class Pool {
   }
 
   void serve(int number, uint32_t seen) {
+    std::optional<Cores::Elsewhere> asleep;
     for (;;) {
-      Barrier::wait_while(call_, seen, sleeping_workers_);
+      call_.wait_while(seen, short_spin, [] { return 0; });
       ++seen;
-      if (number < team_->threads) (*work_)(*team_, number);  // the others only say that they have seen the call
-      remaining_.fetch_sub(1, std::memory_order_acq_rel);
-      if (sleeping_callers_.load() > 0) remaining_.notify_all();
+      if (number < team_->threads) {  // the others only say that they have seen the call
+        Cores& cores = team_->cores();
+        asleep.reset();
+        cores.settle(number);
+        (*work_)(*team_, number);
+        asleep.emplace(cores, number);
+      }
+      remaining_.add(-1);
     }
   }
 
   std::mutex busy_;
   std::vector<std::thread> workers_;
   const std::function<void(Team&, int)>* work_ = nullptr;
-  Team* team_ = nullptr;
-  alignas(64) std::atomic<uint32_t> call_{0};
-  std::atomic<int> sleeping_workers_{0};
-  alignas(64) std::atomic<uint32_t> remaining_{0};
-  std::atomic<int> sleeping_callers_{0};
+  std::optional<Team> team_;
+  Signal call_;
+  Signal remaining_;  // workers that have not done their part of the call
 };
 
 // The process's pool. It is never destroyed, since its workers wait for ever; and after a fork the child, which has no
@@ -104,22 +110,26 @@ Pool& pool() {
 
 }  // namespace
 
-void Barrier::wait_while(const std::atomic<uint32_t>& value, uint32_t old, std::atomic<int>& sleepers) {
+bool Signal::spin_while(uint32_t old, std::chrono::microseconds most) const {
   const auto began = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < 64; ++i) {
-      if (value.load(std::memory_order_acquire) != old) return;
+      if (value() != old) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() - began < spin_time);
-  sleepers.fetch_add(1);  // before the last look at the value, as `advance` changes it before it looks for sleepers
-  while (value.load() == old) value.wait(old);
-  sleepers.fetch_sub(1);
+  } while (std::chrono::steady_clock::now() - began < most);
+  return false;
 }
 
-void Barrier::advance(std::atomic<uint32_t>& value, const std::atomic<int>& sleepers) {
-  value.fetch_add(1);
-  if (sleepers.load() > 0) value.notify_all();
+void Signal::sleep_while(uint32_t old) {
+  sleepers_.fetch_add(1);  // before the last look at the value, as `add` changes it before it looks for sleepers
+  while (value_.load() == old) value_.wait(old);
+  sleepers_.fetch_sub(1);
+}
+
+void Signal::add(int n) {
+  value_.fetch_add(static_cast<uint32_t>(n));
+  if (sleepers_.load() > 0) value_.notify_all();
 }
 
 void together(int threads, const std::function<void(Team&, int)>& work) {

@@ -34,6 +34,7 @@ constexpr Kernels<T> table() {
       .turned = products<T, Exact<T>, true>(),
       .bf16 = {},  // registry.cpp adds them
       .product_scratch = tile_panels<T> * block_k<T> * panel<T>,
+      .tile_columns = tile_panels<T> * panel<T>,
       .forward_row = forward_row<T>,
       .column_sums = column_sums<T>,
       .to_panels = rows_to_panels<T>,

@@ -23,6 +23,7 @@ struct Panels {
   int64_t stride;
 
   Panels<T> from_row(int64_t r) const { return {at ? at + r * panel<T> : at, stride}; }
+  Panels<T> from_panel(int64_t p) const { return {at ? at + p * stride : at, stride}; }
   operator Panels<const T>() const { return {at, stride}; }
 };
 
@@ -169,6 +170,7 @@ struct Kernels {
   Products<T> turned;    // where it lies turned: n_out <= most_turned
   Products<T> bf16;      // straight, of operands rounded to bf16; no functions where the instruction set has none
   int64_t product_scratch;
+  int64_t tile_columns;  // that the straight products take at a time: what a layer's columns are best cut into
   void (*forward_row)(const ForwardRow<T>&);
   // sums[j] = sum over r < n of dZ[r][j], for n_panels panels of columns
   void (*column_sums)(int64_t n, int64_t n_panels, Panels<const T> dZ, T* sums);

@@ -160,13 +160,15 @@ TEST_BOTH(inputs_on_any_number_of_threads) {
   for (const std::string& set : instruction_sets()) {
     const With with(set);
     for (const Rule rule : {Rule::momentum, Rule::adam})
-      for (const int64_t batch : {61, 1500})
+      for (const int64_t batch : {60, 61, 1500})
         for (const std::size_t n_starts : {1, 3}) {
-          const Inputs inputs = mixed(3, 18, 5, 4);
+          const bool divides = batch == 60;  // threads take columns of the first layer
+          const Inputs inputs = mixed(3, divides ? 200 : 18, 5, 4);
           const std::vector<T> X = rows<T>(inputs, n), Y = randoms<T>(std::size_t(2 * n), -1, 1, 53),
                                weight(std::size_t(n), 1);
           const Data<T> data{n, 2, X.data(), Y.data(), weight.data()};
           Plan plan = plan_of(inputs, rule);
+          if (divides) plan.layers[0].n_out = plan.layers[1].n_in = 128;
           plan.batch_size = batch;
           for (std::size_t k = 0; k < n_starts; ++k) plan.starts.push_back({int64_t(k), 0.01, 0.1});
           const std::size_t P = std::size_t(n_parameters(plan));
