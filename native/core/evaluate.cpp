@@ -39,7 +39,7 @@ bool forward_in_blocks(const Shape& shape, const T* parameters, const Data<T>& d
     Net& network = *networks[static_cast<std::size_t>(thread)];
     for (int64_t block; (block = next.fetch_add(1)) < blocks;) {
       const int64_t first = block * block_rows, rows = std::min(block_rows, n - first);
-      if (!network.take({&data, nullptr, nullptr}, first, 0, rows)) finite = false;
+      if (!network.take({&data, nullptr, nullptr}, first, 0, rows, n)) finite = false;
       network.forward(packed.data(), 0, rows, 0);
       use(network, block, first, rows);
     }

@@ -82,12 +82,22 @@ const Products<T>& Network<T>::products(std::size_t l) const {
 }
 
 template <class T>
-bool Network<T>::take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n) {
+bool Network<T>::take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, int64_t then) {
   constexpr int64_t group = 8;  // rows side by side, so that a panel is written line after line
   const Data<T>& data = *visit.data;
   const int64_t n_in = n_in_;
+  // Shuffled rows lie anywhere in memory, so they are asked for one group ahead, 32 KiB at most.
+  const auto fetch = [&](int64_t from_visit, int64_t n_rows) {
+    const int64_t end = std::min(from_visit + std::min(n_rows, group), data.n), length = std::min(n_in, 64 * panel<T>);
+    for (int64_t v = from_visit; v < end; ++v)
+      for (int64_t i = 0; i < length; i += panel<T>) __builtin_prefetch(data.X + visit.row(v) * n_in + i, 0, 2);
+  };
   bool finite = true;
   for (int64_t r = 0; r < n; r += group) {
+    if (r + group < n)
+      fetch(from + r + group, n - r - group);
+    else
+      fetch(then, n);
     const int64_t rows = std::min(group, n - r);
     const T* row[group];
     for (int64_t i = 0; i < rows; ++i) row[i] = data.X + visit.row(from + r + i) * n_in;

@@ -60,8 +60,8 @@ class Network {
   const Layout<T>& layout() const { return layout_; }
 
   // Copies n rows of the data, from visit `from` on, to rows `first`, `first` + 1, ...; whether all of X is finite, and
-  // its codes are some.
-  bool take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n);
+  // its codes are some. Those that this thread takes next, from visit `then` on, are brought nearer meanwhile.
+  bool take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, int64_t then);
   // Their shares of the batch: each one's weight times `per_weight`.
   void weigh(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, double per_weight);
   // Those rows forward. Dropout masks are drawn for rows `of_batch`, `of_batch` + 1, ... of the batch.

@@ -64,7 +64,7 @@ void loss_surface(const Plan& plan, const T* origin, const T* u, const T* v, std
     for (int64_t unit; (unit = next.fetch_add(1)) < blocks * chunks;) {
       const int64_t block = unit / chunks, first = block * block_rows, rows = std::min(block_rows, data.n - first);
       const Part points(n_points, static_cast<int>(unit % chunks), static_cast<int>(chunks));
-      network.take({&data, nullptr, data.weight}, first, 0, rows);
+      network.take({&data, nullptr, data.weight}, first, 0, rows, data.n);
       network.weigh({&data, nullptr, data.weight}, first, 0, rows, per_weight);
       if (n_first)
         for (int i = 0; i < 3; ++i) {

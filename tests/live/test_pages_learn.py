@@ -75,11 +75,13 @@ def test_numbers_that_come_late_move_no_button(opened):
     for k in range(1, len(STEPS)):  # the last has only a link
         step(page, k)
         before, after = page.evaluate("""() => {
-            const tops = () => Array.from(document.querySelectorAll('.lesson button'), (b) => b.getBoundingClientRect().top)
+            const buttons = Array.from(document.querySelectorAll('.lesson button'))
+            const tops = () => buttons.map((b) => b.getBoundingClientRect().top)
             const told = (text) => { document.querySelector('.now').textContent = text; return tops() }
             return [told(''), told('Row 0 in the first neuron: '.repeat(9))]
         }""")
-        assert before and before == after, STEPS[k - 1]
+        assert before, STEPS[k - 1]
+        assert before == after, STEPS[k - 1]
 
 
 def test_looking_at_the_steps_changes_nothing(opened, server):
