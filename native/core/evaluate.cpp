@@ -39,7 +39,7 @@ bool forward_in_blocks(const Shape& shape, const T* parameters, const Data<T>& d
     Net& network = *networks[static_cast<std::size_t>(thread)];
     for (int64_t block; (block = next.fetch_add(1)) < blocks;) {
       const int64_t first = block * block_rows, rows = std::min(block_rows, n - first);
-      if (!network.take({&data, nullptr, nullptr}, first, 0, rows, n)) finite = false;
+      if (!network.take(in_order(data), first, 0, rows, n)) finite = false;
       network.forward(packed.data(), 0, rows, 0);
       use(network, block, first, rows);
     }
@@ -99,8 +99,7 @@ double mean_loss(const Plan& plan, const T* parameters, const Data<T>& data, int
   std::vector<double> sums(static_cast<std::size_t>((data.n + block_rows - 1) / block_rows));
   forward_in_blocks<T>(plan, parameters, data, &plan.loss, threads,
                        [&](Network<T>& network, int64_t block, int64_t first, int64_t rows) {
-                         network.weigh({&data, nullptr, data.weight}, first, 0, rows,
-                                       weight_sum != 0 ? 1 / weight_sum : 0);
+                         network.weigh(in_order(data), first, 0, rows, weight_sum != 0 ? 1 / weight_sum : 0);
                          network.loss(0, rows, 0);
                          sums[static_cast<std::size_t>(block)] = network.loss_sum(rows);
                        });
@@ -120,7 +119,7 @@ double gradient(const Plan& plan, const T* parameters, const Data<T>& data, int6
   double weight_sum = 0;
   for (int64_t r = 0; r < data.n; ++r) weight_sum += static_cast<double>(data.weight[r]);
   const StepArgs<T> args = step_args<T>(plan, start, 1, step, weight_sum);
-  stepper.begin(&state, start.number, {&data, nullptr, data.weight}, {step, 0, data.n, false}, weight_sum, args);
+  stepper.begin(&state, start.number, in_order(data), {step, 0, data.n, false}, weight_sum, args);
   bool done = false;
   together(threads, [&](Team& team, int thread) {
     while (!done) {

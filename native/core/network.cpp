@@ -88,7 +88,7 @@ bool Network<T>::take(const Visit<T>& visit, int64_t from, int64_t first, int64_
   const int64_t n_in = n_in_;
   // Shuffled rows lie anywhere in memory, so they are asked for one group ahead, 32 KiB at most.
   const auto fetch = [&](int64_t from_visit, int64_t n_rows) {
-    const int64_t end = std::min(from_visit + std::min(n_rows, group), data.n), length = std::min(n_in, 64 * panel<T>);
+    const int64_t end = std::min(from_visit + std::min(n_rows, group), visit.n), length = std::min(n_in, 64 * panel<T>);
     for (int64_t v = from_visit; v < end; ++v)
       for (int64_t i = 0; i < length; i += panel<T>) __builtin_prefetch(data.X + visit.row(v) * n_in + i, 0, 2);
   };

@@ -16,16 +16,23 @@
 
 namespace fallline {
 
-// Rows of the data, in the order in which they are visited: row r is order[r], or r itself where order is null. Each
-// has its weight; null where nothing is measured.
+// Rows of the data, in the order in which they are visited: the r-th of n is order[r], or r itself where order is null.
+// Each has its weight; null where nothing is measured.
 template <class T>
 struct Visit {
   const Data<T>* data;
+  int64_t n;
   const int64_t* order;
   const T* weight;
 
   int64_t row(int64_t r) const { return order ? order[r] : r; }
 };
+
+// All rows of the data, as they come.
+template <class T>
+Visit<T> in_order(const Data<T>& data) {
+  return {&data, data.n, nullptr, data.weight};
+}
 
 // Which dropout masks a step draws.
 struct DropoutKey {
@@ -60,7 +67,8 @@ class Network {
   const Layout<T>& layout() const { return layout_; }
 
   // Copies n rows of the data, from visit `from` on, to rows `first`, `first` + 1, ...; whether all of X is finite, and
-  // its codes are some. Those that this thread takes next, from visit `then` on, are brought nearer meanwhile.
+  // its codes are some. Those that this thread takes next, from visit `then` on, if there are any, are brought nearer
+  // meanwhile.
   bool take(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, int64_t then);
   // Their shares of the batch: each one's weight times `per_weight`.
   void weigh(const Visit<T>& visit, int64_t from, int64_t first, int64_t n, double per_weight);

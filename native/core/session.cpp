@@ -195,7 +195,7 @@ struct Session<T>::State {
   void begin(Stepper<T>& stepper, std::size_t k, const Batch& one) {
     const double factor = rates[static_cast<std::size_t>(slice.n_steps + one.step - step)];
     const Start& settings = plan.starts[k];
-    const Visit<T> visit{&data, order.size() > 0 ? order.data() : nullptr, data.weights_of(k)};
+    const Visit<T> visit{&data, n_visits, order.size() > 0 ? order.data() : nullptr, data.weights_of(k)};
     const double weight_sum = weight_of(visit, one);
     stepper.begin(&starts[k], settings.number, visit, one, weight_sum,
                   step_args<T>(plan, settings, factor, one.step, weight_sum));

@@ -104,9 +104,7 @@ void Stepper<T>::rows(Team& team, int thread) {
   const T* theta = state_->theta.data();
   const int64_t from = batch_.first + row_ + part.first;
   if (part.n() > 0) {
-    if (!holds_rows_)
-      network_.take(visit_, from, part.first, part.n(),
-                    batch_.ends_epoch && is_last() ? visit_.data->n : from + piece_);
+    if (!holds_rows_) network_.take(visit_, from, part.first, part.n(), from + piece_);
     network_.weigh(visit_, from, part.first, part.n(), weight_sum_ != 0 ? 1 / weight_sum_ : 0);
     network_.forward_inputs(theta, part.first, part.n());
   }

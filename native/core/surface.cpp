@@ -57,6 +57,7 @@ void loss_surface(const Plan& plan, const T* origin, const T* u, const T* v, std
   for (int t = 0; t < threads; ++t)
     workers.push_back(std::make_unique<Worker<T>>(plan, std::min(data.n, block_rows), data.n_targets));
 
+  const Visit<T> visit = in_order(data);
   std::atomic<int64_t> next{0};
   together(threads, [&](Team&, int thread) {
     Worker<T>& worker = *workers[static_cast<std::size_t>(thread)];
@@ -64,8 +65,8 @@ void loss_surface(const Plan& plan, const T* origin, const T* u, const T* v, std
     for (int64_t unit; (unit = next.fetch_add(1)) < blocks * chunks;) {
       const int64_t block = unit / chunks, first = block * block_rows, rows = std::min(block_rows, data.n - first);
       const Part points(n_points, static_cast<int>(unit % chunks), static_cast<int>(chunks));
-      network.take({&data, nullptr, data.weight}, first, 0, rows, data.n);
-      network.weigh({&data, nullptr, data.weight}, first, 0, rows, per_weight);
+      network.take(visit, first, 0, rows, data.n);
+      network.weigh(visit, first, 0, rows, per_weight);
       if (n_first)
         for (int i = 0; i < 3; ++i) {
           network.forward_to_first_Z(packed[i].data(), 0, rows, 0);
