@@ -94,7 +94,7 @@ struct Bf16 {
     for (int r = 0; r < R; ++r) pair_columns(length, {A.at + r * N, A.stride}, a + r * row);
     tile<float, Pairs, R, P>(
         row, B.stride, [&](int r, int p, int v) { return place.begin(r, p, v); },
-        [&](auto add) __attribute__((always_inline)) { walk_rows<float>((length + 1) / 2, a, 1, B.at, add); },
+        [&](auto add) __attribute__((always_inline)) { walk_rows<float>((length + 1) / 2, a, 1, B.at, N, add); },
         [&](int r, int p, int v, Vec<float> sum) { store(place.at(r, p, v), sum); });
   }
 
@@ -102,7 +102,8 @@ struct Bf16 {
   static void transposed_product(int64_t length, const float* a, Matrix B, Begin begin, Finish finish) {
     tile<float, Pairs, R, P>(
         1, B.stride, begin,
-        [&](auto add) __attribute__((always_inline)) { walk_rows<float>((length + 1) / 2, a, N, B.at, add); }, finish);
+        [&](auto add) __attribute__((always_inline)) { walk_rows<float>((length + 1) / 2, a, N, B.at, N, add); },
+        finish);
   }
 
  private:

@@ -102,6 +102,24 @@ struct Place {
   }
 };
 
+// Calls add(a, b) for n rows of B, `b_next` apart, and as many steps in A. With AVX2 two at a time: where somebody
+// else's thread runs on the same core, this one has half of the core's operations a cycle, and then those of the loop
+// count.
+template <class T, class Add>
+static inline __attribute__((always_inline)) void walk_rows(int64_t n, const T* a, int64_t a_next, const T* b,
+                                                            int64_t b_next, Add add) {
+  const T* const end = b + n * b_next;
+  if constexpr (FALLLINE_VECTOR_BYTES == 32) {
+    for (const T* const last = end - b_next; b < last; b += 2 * b_next, a += 2 * a_next) {
+      add(a, b);
+      add(a + a_next, b + b_next);
+    }
+    if (b < end) add(a, b);
+  } else {
+    for (; b < end; b += b_next, a += a_next) add(a, b);
+  }
+}
+
 // R rows of P panels of C = A B: sums over k columns of A, which begin at the first column of a panel. Rows of B are
 // `b_row` apart, in panels that is panel<T>.
 template <class T, int R, int P>
@@ -112,10 +130,7 @@ static inline __attribute__((always_inline)) void straight_tile(int64_t k, Panel
       N, B.stride, [&](int r, int p, int v) { return place.begin(r, p, v); },
       [&](auto add) __attribute__((always_inline)) {
         const T *a = A.at, *b = B.at;
-        for (; k > 0; k -= N, a += A.stride) {
-          const T* const end = a + (k < N ? k : N);
-          for (const T* x = a; x < end; ++x, b += b_row) add(x, b);
-        }
+        for (; k > 0; k -= N, a += A.stride, b += N * b_row) walk_rows<T>(k < N ? k : N, a, 1, b, b_row, add);
       },
       [&](int r, int p, int v, Vec<T> sum) { store(place.at(r, p, v), sum); });
 }
@@ -215,14 +230,6 @@ static inline void transposed_block(const Panels<const T>& W, int64_t n_in, int6
   }
 }
 
-// Calls add(a, b) for n rows of B, and as many steps in A.
-template <class T, class Add>
-static inline __attribute__((always_inline)) void walk_rows(int64_t n, const T* a, int64_t a_next, const T* b,
-                                                            Add add) {
-  constexpr int N = panel<T>;
-  for (const T* const end = b + n * N; b < end; b += N, a += a_next) add(a, b);
-}
-
 // How the products multiply: numbers as they are. Bf16 (bf16.cpp) has the same functions.
 template <class T>
 struct Exact {
@@ -246,6 +253,7 @@ struct Exact {
   static void transposed_product(int64_t length, const T* a, Panels<const T> B, Begin begin, Finish finish) {
     tile<T, Numbers<T>, R, P>(
         1, B.stride, begin,
-        [&](auto add) __attribute__((always_inline)) { walk_rows<T>(length, a, panel<T>, B.at, add); }, finish);
+        [&](auto add) __attribute__((always_inline)) { walk_rows<T>(length, a, panel<T>, B.at, panel<T>, add); },
+        finish);
   }
 };
